@@ -1,0 +1,40 @@
+"""Neural networks for FPGAs whose accumulators are narrow and cannot overflow.
+
+Names resolve on first use, so that importing the package starts neither Keras nor TensorFlow.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "A2QDense": "layers.dense",
+    "cosim": "pipeline",
+    "certify": "pipeline",
+    "integer_model": "pipeline",
+    "load_integer_model": "pipeline",
+    "print_accumulator_stats": "pipeline",
+    "to_hls": "pipeline",
+    "Certificate": "integer.certificate",
+    "IntegerProgram": "integer.graph",
+    "A2QError": "errors",
+    "AccumulatorOverflowError": "errors",
+}
+_MODULES = ("data", "errors", "numerics", "zoo")
+
+__all__ = sorted([*_WHERE, *_MODULES])
+
+
+def __getattr__(name):
+    if name in _WHERE:
+        value = getattr(import_module(f"a2q_keras.{_WHERE[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"a2q_keras.{name}")
+    else:
+        raise AttributeError(f"module 'a2q_keras' has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *__all__])

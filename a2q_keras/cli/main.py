@@ -1,0 +1,196 @@
+"""The command `a2q`.  Subcommands import what they need when they run, so that `a2q --help` is quick."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from a2q_keras.errors import A2QError, ConfigurationError
+
+app = typer.Typer(
+    help="Neural networks for FPGAs whose accumulators are narrow and cannot overflow.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[Path, typer.Argument(help="A saved Keras model (.keras) or integer program (.a2q)", show_default=False)]
+AccBits = Annotated[
+    Optional[str],
+    typer.Option(help='Accumulator bits: a number, "min" for the smallest safe widths, or "trained" as the layers say'),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
+
+
+@app.command()
+def demo(
+    acc_bits: Annotated[int, typer.Option(help="Bits of every accumulator")] = 16,
+    weight_bits: Annotated[int, typer.Option(help="Bits of a weight")] = 8,
+    act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
+    method: Annotated[str, typer.Option(help="exact, a2q or none")] = "exact",
+    epochs: Annotated[int, typer.Option(help="Epochs of each training, float and A2Q")] = 30,
+    output_dir: Annotated[Path, typer.Option(help="Where the project and the results go")] = Path("hls_projects/demo"),
+    seed: int = 0,
+    as_json: AsJson = False,
+):
+    """The whole way on the bundled digits: train, certify, convert, simulate, compare."""
+    from a2q_keras.cli import demo as run
+
+    _finish(run.demo(run.Settings(acc_bits, weight_bits, act_bits, method, epochs, output_dir, seed), quiet=as_json), as_json)
+
+
+@app.command()
+def stats(model: Model, acc_bits: AccBits = "trained", as_json: AsJson = False):
+    """Print per layer what its accumulator needs, and what hls4ml would take."""
+    from a2q_keras.report import tables
+
+    proof = _certificate(model, acc_bits)
+    if as_json:
+        _finish({"program": proof.program, "layers": tables.accumulator_rows(proof)}, True)
+    else:
+        tables.show(tables.accumulator_table(proof))
+
+
+@app.command()
+def certify(
+    model: Model,
+    acc_bits: AccBits = "trained",
+    output: Annotated[Optional[Path], typer.Option(help="Write the certificate (JSON) here")] = None,
+    as_json: AsJson = False,
+):
+    """Prove that no accumulator can overflow; exit 1 where one can."""
+    proof = _certificate(model, acc_bits)
+    if output is not None:
+        proof.save(output)
+    if as_json:
+        print(proof.to_json(), end="")
+    else:
+        from a2q_keras.report import tables
+
+        tables.show(tables.accumulator_table(proof))
+    proof.raise_if_unsafe()
+    _say(f"proven: no accumulator of {proof.program} can overflow, for any input" + (f" -> {output}" if output else ""), as_json)
+
+
+@app.command()
+def convert(
+    model: Model,
+    acc_bits: AccBits = "16",
+    output_dir: Annotated[Path, typer.Option(help="Where the hls4ml project goes")] = Path("hls_projects/project"),
+    part: Annotated[Optional[str], typer.Option(help="FPGA part")] = None,
+    clock_period: Annotated[float, typer.Option(help="Clock period in ns")] = 5,
+    as_json: AsJson = False,
+):
+    """Write an hls4ml project whose every accum_t has the asked width, with its certificate."""
+    from a2q_keras import pipeline
+
+    program = _program(model)
+    chosen = {"part": part} if part else {}
+    graph = pipeline.to_hls(program, _widths(program, acc_bits), clock_period=clock_period, output_dir=output_dir, **chosen)
+    graph.write()
+    program, proof = pipeline.granted(program, _widths(program, acc_bits))
+    proof.save(output_dir / "certificate.json")
+    program.save(output_dir / "program.a2q")
+    _say(f"{output_dir}: hls4ml project, certificate.json, program.a2q; accumulators {proof.acc_bits}", as_json)
+    if as_json:
+        _finish({"output_dir": str(output_dir), "acc_bits": proof.acc_bits}, True)
+
+
+@app.command()
+def cosim(
+    model: Model,
+    acc_bits: AccBits = "trained",
+    n_random: Annotated[int, typer.Option(help="Random inputs")] = 1000,
+    output_dir: Annotated[Optional[Path], typer.Option(help="Keep the firmware projects here")] = None,
+    as_json: AsJson = False,
+):
+    """Compare the firmware's C simulation with the integer program, bit for bit; exit 1 on a difference."""
+    from a2q_keras import pipeline
+
+    source = _load(model)
+    with _waiting("compiling and running the C simulation"):
+        report = pipeline.cosim(source, acc_bits=_widths(source, acc_bits), n_random=n_random, output_dir=output_dir)
+    _finish(report.to_dict(), True) if as_json else print(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _load(path: Path):
+    """A Keras model or an integer program, by the name of the file."""
+    from a2q_keras import pipeline
+    from a2q_keras.errors import FileError
+
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; give a model saved with model.save('name.keras') or program.save('name.a2q')")
+    if path.suffix != ".keras":
+        return pipeline.load_integer_model(path)
+    import keras
+    import qkeras  # noqa: F401  registers its layers
+
+    from a2q_keras.layers import dense  # noqa: F401  registers ours
+
+    try:
+        return keras.saving.load_model(path)
+    except A2QError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise FileError(f"{path}: Keras cannot load it ({lines[0]}); save it again with model.save") from error
+
+
+def _program(path: Path):
+    from a2q_keras import pipeline
+
+    return pipeline.integer_model(_load(path))
+
+
+def _certificate(path: Path, acc_bits):
+    from a2q_keras import pipeline
+
+    program = _program(path)
+    return pipeline.certify(program, _widths(program, acc_bits))
+
+
+def _widths(model, text: str | None):
+    """The acc_bits argument of the API for what was written on the command line."""
+    if text in (None, "min"):
+        return None
+    if text == "trained":
+        from a2q_keras import pipeline
+
+        return pipeline.trained_acc_bits(model)
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f'--acc-bits {text!r} is not allowed; give a number from 2 to 64, "min" or "trained"') from None
+
+
+def _waiting(text: str):
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
+
+
+def _say(text: str, quiet: bool):
+    if not quiet:
+        print(text)
+
+
+def _finish(result: dict, as_json: bool):
+    if as_json:
+        print(json.dumps(result, indent=2))
+
+
+def main():
+    """Run the command; one clear line on standard error and status 2 for every error of our own."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except A2QError as error:
+        print(f"a2q: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)

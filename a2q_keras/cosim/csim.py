@@ -1,0 +1,118 @@
+"""C simulation: hls4ml's firmware of a program, compiled with g++ and run in a child process."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tempfile
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from a2q_keras.cosim import csim_worker
+from a2q_keras.cosim.compare import port
+from a2q_keras.errors import ConfigurationError, ToolFailedError
+from a2q_keras.hls.layers import FirmwarePlan, plan
+from a2q_keras.hls.project import HlsConfig, build
+from a2q_keras.integer.graph import Input, IntegerProgram
+from a2q_keras.tools import GXX, run_python
+
+EXACT_BITS = 53
+# what hls4ml's build_lib.sh does, with less optimisation: a third less time to compile
+GXX_OPTIONS = ("-O1", "-std=c++17", "-fPIC", "-shared", "-Ifirmware/ap_types")
+
+
+@dataclass(frozen=True, eq=False)
+class Firmware:
+    """Compiled firmware of `program`, ready to be simulated."""
+
+    program: IntegerProgram
+    plan: FirmwarePlan
+    library: Path
+    function: str
+
+
+def run(program: IntegerProgram, values: list, output_dir=None) -> dict[str, np.ndarray]:
+    """Codes (int64) of every computed tensor, and of every output port, of the firmware built from `program`.
+
+    values: one float64 array (samples, *shape) per input.  Keys are tensor names and `compare.port(output)`.
+    output_dir: where the project is written and stays; None leaves nothing behind.
+    Raises ToolMissingError without g++, ToolFailedError, ConversionError, and ConfigurationError above 53 bits.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = output_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="a2q_csim_"))
+        return simulate(compile_firmware(program, folder), values)
+
+
+def compile_firmware(program: IntegerProgram, output_dir) -> Firmware:
+    """Write the hls4ml project of `program`, with tracing, into `output_dir` and compile it."""
+    GXX.find()
+    _check_widths(program)
+    config = HlsConfig(output_dir=str(Path(output_dir).resolve()), trace=True)
+    graph = build(program, config)
+    with contextlib.redirect_stdout(io.StringIO()):
+        graph.write()
+    return Firmware(program, plan(program), _compile(config), f"{config.project_name}_double")
+
+
+def _check_widths(program):
+    for tensor, format in program.formats.items():
+        if format.bits > EXACT_BITS:
+            raise ConfigurationError(
+                f"{tensor!r} has {format.bits} bits; C simulation passes values as doubles, which are exact up to "
+                f"{EXACT_BITS} bits: use a narrower accumulator or format"
+            )
+
+
+def _compile(config: HlsConfig) -> Path:
+    folder = Path(config.output_dir)
+    library = folder / f"{config.project_name}.so"
+    weights = json.dumps(str(folder / "firmware" / "weights"), ensure_ascii=False)
+    sources = (f"firmware/{config.project_name}.cpp", f"{config.project_name}_bridge.cpp")
+    GXX.run([*GXX_OPTIONS, f"-DWEIGHTS_DIR={weights}", *sources, "-o", library], cwd=folder)
+    return library
+
+
+def simulate(firmware: Firmware, values: list) -> dict[str, np.ndarray]:
+    """Codes as `run` returns them, for compiled firmware."""
+    program = firmware.program
+    layers = firmware.plan.computed
+    job = {
+        "library": str(firmware.library),
+        "function": firmware.function,
+        "outputs": [prod(program.shapes[name]) for name in program.outputs],
+        "layers": {name: prod(program.shapes[tensor]) for tensor, name in layers.items()},
+    }
+    found = _in_child(job, [_rows(node, array) for node, array in zip(program.inputs, values)])
+    keys = {f"layer {name}": (tensor, tensor) for tensor, name in layers.items()}
+    keys |= {f"output {i}": (port(tensor), tensor) for i, tensor in enumerate(program.outputs)}
+    return {name: _codes(program, tensor, found[key]) for key, (name, tensor) in keys.items()}
+
+
+def _rows(node: Input, array) -> np.ndarray:
+    return np.asarray(array, np.float64).reshape(len(array), prod(node.shape))
+
+
+def _in_child(job: dict, inputs: list) -> dict[str, np.ndarray]:
+    with tempfile.TemporaryDirectory(prefix="a2q_csim_") as folder:
+        paths = [Path(folder, name) for name in ("job.json", "inputs.npz", "outputs.npz")]
+        paths[0].write_text(json.dumps(job))
+        np.savez(paths[1], *inputs)
+        run_python(csim_worker.__file__, *paths)
+        with np.load(paths[2]) as found:
+            return dict(found)
+
+
+def _codes(program, tensor: str, values) -> np.ndarray:
+    scaled = values * 2.0 ** program.formats[tensor].frac
+    codes = scaled.astype(np.int64)
+    between = codes != scaled
+    if between.any():
+        raise ToolFailedError(
+            f"layer {tensor!r}: C simulation gave {values[between][0]}, which is no code of "
+            f"{program.formats[tensor]}; the firmware's type has more fraction bits than the program's"
+        )
+    return codes.reshape(len(codes), *program.shapes[tensor])

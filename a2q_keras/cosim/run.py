@@ -1,0 +1,120 @@
+"""Co-simulation: every engine must compute what the golden run computes, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from a2q_keras.cosim import csim, vectors
+from a2q_keras.cosim.compare import mismatches, port
+from a2q_keras.cosim.report import CosimReport, Part
+from a2q_keras.errors import ConfigurationError
+from a2q_keras.hls.layers import plan
+from a2q_keras.integer.graph import IntegerProgram
+from a2q_keras.integer.run import as_inputs, trace
+
+# (program, values per input, output_dir) -> codes by tensor name and output port
+ENGINES = {"csim": csim.run}
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A program, the program that its firmware is built from (the same unless a test breaks it), and input values.
+
+    groups: by name of the group, one float64 array (samples, *shape) per input.
+    """
+
+    name: str
+    program: IntegerProgram
+    firmware: IntegerProgram
+    groups: dict[str, list[np.ndarray]]
+
+
+def cosim(
+    program: IntegerProgram,
+    x=None,
+    engines=("csim",),
+    n_random: int = 1000,
+    seed: int = 0,
+    output_dir=None,
+    firmware: IntegerProgram | None = None,
+) -> CosimReport:
+    """Compare each engine with the golden run of `program`: every layer and every output, by equality of codes.
+
+    The whole network runs on `x` (values, as for `program.run`), on random inputs and on worst cases of the layers that
+    read an input; then every layer runs alone on its own worst cases, which the real inputs may not reach.
+    output_dir: where the firmware projects are written and stay; None leaves nothing behind.
+    firmware: what the hardware is built from, if not `program`: a deliberate fault, to see it caught.
+
+    Raises ConfigurationError for an unknown engine or a bad `x`, and what the engines raise; a difference is no
+    exception but in the report.
+    """
+    unknown = [engine for engine in engines if engine not in ENGINES]
+    if unknown or not engines or n_random < 1:
+        raise ConfigurationError(
+            f"engines={engines!r}, n_random={n_random}; allowed engines are {', '.join(ENGINES)}, "
+            "and at least one random input"
+        )
+    benches = [_whole(program, firmware or program, x, n_random, seed)]
+    if program.dense_ops:
+        benches.append(_alone(program, firmware or program))
+    parts = [part for engine in engines for bench in benches for part in _run(engine, bench, output_dir)]
+    return CosimReport(program.name, program.digest(), tuple(parts))
+
+
+def _whole(program, firmware, x, n_random, seed) -> Bench:
+    groups = {} if x is None else {"given inputs": [np.asarray(array, float) for array in as_inputs(program, x)]}
+    groups |= {
+        "random inputs": _values(program, vectors.random_inputs(program, n_random, seed)),
+        "values between and beyond the codes": vectors.off_grid_values(program, n_random, seed),
+        "worst cases of the first layers": _values(program, vectors.first_layer_inputs(program)),
+    }
+    return Bench("network", program, firmware, {name: group for name, group in groups.items() if len(group[0])})
+
+
+def _alone(program, firmware) -> Bench:
+    isolated = vectors.isolate(program)
+    groups = {"worst cases of every layer, alone": _values(isolated, vectors.isolated_inputs(isolated))}
+    return Bench("layers_alone", isolated, vectors.isolate(firmware), groups)
+
+
+def _values(program, codes: list) -> list[np.ndarray]:
+    return [node.format.values(array) for node, array in zip(program.inputs, codes)]
+
+
+def _run(engine: str, bench: Bench, output_dir) -> list[Part]:
+    """One Part per group of vectors; the engine sees them all at once."""
+    values = [np.concatenate(parts) for parts in zip(*bench.groups.values())]
+    wanted = golden(bench.program, values)
+    folder = Path(output_dir, engine, bench.name) if output_dir else None
+    got = ENGINES[engine](bench.firmware, values, folder)
+    ends = np.cumsum([len(group[0]) for group in bench.groups.values()])
+    return [
+        _part(engine, name, bench, wanted, got, slice(int(end) - len(group[0]), int(end)))
+        for (name, group), end in zip(bench.groups.items(), ends)
+    ]
+
+
+def golden(program: IntegerProgram, values: list) -> dict[str, np.ndarray]:
+    """Codes by name that an engine must return for input values, in the order of execution."""
+    tensors = trace(program, [node.format.quantize(array) for node, array in zip(program.inputs, values)])
+    computed = {tensor: tensors[tensor] for tensor in plan(program).computed}
+    return computed | {port(tensor): tensors[tensor] for tensor in program.outputs}
+
+
+def _part(engine, name, bench, wanted, got, rows: slice) -> Part:
+    wanted = {layer: codes[rows] for layer, codes in wanted.items()}
+    found = mismatches(
+        wanted,
+        wanted,
+        {layer: codes[rows] for layer, codes in got.items()},
+        _formats(bench.program),
+        _formats(bench.firmware),
+    )
+    return Part(engine, name, rows.stop - rows.start, sum(codes.size for codes in wanted.values()), found)
+
+
+def _formats(program) -> dict:
+    return program.formats | {port(tensor): program.formats[tensor] for tensor in program.outputs}

@@ -1,0 +1,107 @@
+"""Input vectors: random ones find wrong wiring and rounding, worst cases find an accumulator that is one bit short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
+from a2q_keras.numerics.formats import FixedPoint
+
+
+def random_inputs(program: IntegerProgram, n: int, seed: int = 0) -> list[np.ndarray]:
+    """n codes per input, uniform over its format, int64 (n, *shape); the first rows are all lo, all hi and all zero.
+
+    >>> program = IntegerProgram("p", (Input("x", (2,), FixedPoint(4, 0, True)),), (), ("x",))
+    >>> random_inputs(program, 4, seed=1)[0].tolist()
+    [[-8, -8], [7, 7], [0, 0], [-1, 0]]
+    """
+    rng = np.random.default_rng(seed)
+    return [_random(rng, node, n) for node in program.inputs]
+
+
+def _random(rng, node: Input, n: int) -> np.ndarray:
+    codes = rng.integers(node.format.lo, node.format.hi, (n, *node.shape), np.int64, endpoint=True)
+    for row, corner in zip(codes, (node.format.lo, node.format.hi, 0)):
+        row[...] = corner
+    return codes
+
+
+def off_grid_values(program: IntegerProgram, n: int, seed: int = 0) -> list[np.ndarray]:
+    """n values per input between its codes, ties included, and beyond its range: they test the rounding on entry."""
+    rng = np.random.default_rng(seed)
+    return [_off_grid(rng, node, n) for node in program.inputs]
+
+
+def _off_grid(rng, node: Input, n: int) -> np.ndarray:
+    span = node.format.hi - node.format.lo + 1
+    lo, hi = node.format.lo - span // 4 - 1, node.format.hi + span // 4 + 1
+    return rng.integers(4 * lo, 4 * hi, (n, *node.shape), endpoint=True) * (node.format.step / 4)
+
+
+def worst_case_inputs(op: Dense, source: FixedPoint) -> np.ndarray:
+    """Codes (2C, K): for each output channel the input with the largest accumulator, then the one with the smallest.
+
+    >>> op = Dense("d", "x", [[3], [-1]], [0], FixedPoint(4, 0, True), 16)
+    >>> worst_case_inputs(op, FixedPoint(4, 0, signed=True)).tolist()
+    [[7, -8], [-8, 7]]
+    """
+    positive = op.weights.T > 0
+    largest = np.where(positive, source.hi, source.lo)
+    smallest = np.where(positive, source.lo, source.hi)
+    return np.concatenate([largest, smallest]).astype(np.int64)
+
+
+def first_layer_inputs(program: IntegerProgram) -> list[np.ndarray]:
+    """Codes per input that drive every Dense op behind it to its worst case, one op at a time; other inputs are zero.
+
+    Between input and op there may be reshapes and requantizations.
+    """
+    blocks = [_driving(program, op) for op in program.dense_ops if _origin(program, op)]
+    nothing = [np.zeros((0, *node.shape), np.int64) for node in program.inputs]
+    return [np.concatenate(parts) for parts in zip(nothing, *blocks)]
+
+
+def _origin(program, op: Dense) -> Input | None:
+    node = program[op.source]
+    while isinstance(node, (Reshape, Quantize)):
+        node = program[node.source]
+    return node if isinstance(node, Input) else None
+
+
+def _driving(program, op: Dense) -> list[np.ndarray]:
+    source, origin = program.formats[op.source], _origin(program, op)
+    values = source.values(worst_case_inputs(op, source))
+    return [
+        node.format.quantize(values).reshape(-1, *node.shape)
+        if node is origin
+        else np.zeros((len(values), *node.shape), np.int64)
+        for node in program.inputs
+    ]
+
+
+def isolate(program: IntegerProgram) -> IntegerProgram:
+    """A program in which every Dense op reads an input of its own and its accumulator is an output.
+
+    The worst case of an inner layer may be out of reach of the real inputs; here it is not.
+    """
+    inputs = tuple(
+        Input(_input_name(program, op), op.weights.shape[:1], program.formats[op.source]) for op in program.dense_ops
+    )
+    ops = tuple(replace(op, source=node.name) for op, node in zip(program.dense_ops, inputs))
+    return IntegerProgram(f"{program.name} in isolation", inputs, ops, tuple(op.name for op in ops))
+
+
+def _input_name(program, op: Dense) -> str:
+    name = f"{op.name}_in"
+    while name in program.formats:
+        name += "_"
+    return name
+
+
+def isolated_inputs(isolated: IntegerProgram) -> list[np.ndarray]:
+    """Codes per input of `isolate(program)` with all worst cases of each layer; shorter ones start again."""
+    cases = [worst_case_inputs(op, isolated.formats[op.source]) for op in isolated.dense_ops]
+    samples = max(map(len, cases))
+    return [np.resize(rows, (samples, *rows.shape[1:])) for rows in cases]

@@ -1,0 +1,62 @@
+"""Data sets: scikit-learn's digits, which need no network, and .npz files in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from a2q_keras.errors import FileError
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Inputs float32 (samples, features), scaled to [0, 1) where they are pixels, and class labels int32 (samples,)."""
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.y_train.max()) + 1
+
+
+def digits(test_share: float = 0.25, seed: int = 0) -> Dataset:
+    """The 8x8 digits bundled with scikit-learn: 1,797 images, 64 pixels of 17 grey levels scaled to [0, 1]."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images = load_digits()
+    x, y = (images.data / 16).astype(np.float32), images.target.astype(np.int32)
+    x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=test_share, random_state=seed, stratify=y)
+    return Dataset("digits", x_train, y_train, x_test, y_test)
+
+
+def load(name: str, data_dir=None) -> Dataset:
+    """"digits", or `name`.npz in `data_dir` with arrays x_train, y_train, x_test, y_test; images are flattened.
+
+    uint8 pixels are divided by 256.  Raises FileError where the file is missing or lacks an array.
+    """
+    if name == "digits":
+        return digits()
+    path = Path(data_dir or ".") / f"{name}.npz"
+    if not path.is_file():
+        raise FileError(f"{path}: no such data set; give --data-dir the folder that holds {path.name}, or use digits")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            x_train, y_train, x_test, y_test = (arrays[key] for key in KEYS)
+    except Exception as error:
+        raise FileError(f"{path}: cannot be read as a data set with {', '.join(KEYS)} ({error})") from error
+    return Dataset(name, _values(x_train), y_train.astype(np.int32), _values(x_test), y_test.astype(np.int32))
+
+
+def _values(x: np.ndarray) -> np.ndarray:
+    flat = x.reshape(len(x), -1).astype(np.float32)
+    return flat / 256 if x.dtype == np.uint8 else flat

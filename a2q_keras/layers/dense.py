@@ -1,0 +1,59 @@
+"""A2QDense: a dense layer whose accumulator cannot overflow."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from a2q_keras.layers.base import AccumulatorAware, register
+from a2q_keras.quantizers.serialize import get_activation, serialize
+
+
+@register
+class A2QDense(AccumulatorAware, keras.layers.Dense):
+    """Keras' Dense with weights that fit an accumulator of `acc_bits` bits for any input.
+
+    acc_bits: width of the accumulator, bias included; weight_bits: bits of a weight code, of which the symmetric range
+    +-(2**(weight_bits-1) - 1) is used; method: "exact" (the exact condition), "a2q" (Colbert et al., ICCV 2023) or "none"
+    (no bound: the baseline); input_quantizer, bias_quantizer, activation: QKeras quantizers, as objects or strings.
+    The other arguments are those of keras.layers.Dense.
+
+    Raises InputRangeError in a model where nothing before it says the range of its inputs.
+    """
+
+    def __init__(
+        self,
+        units,
+        acc_bits=16,
+        weight_bits=8,
+        method="exact",
+        activation=None,
+        use_bias=True,
+        input_quantizer=None,
+        bias_quantizer=None,
+        **kwargs,
+    ):
+        super().__init__(units, activation=get_activation(activation), use_bias=use_bias, **kwargs)
+        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self._build_state()
+
+    def call(self, inputs, training=None):
+        if self.input_quantizer is not None:
+            inputs = self.input_quantizer(inputs)
+        if training:
+            self._adapt_scale()
+        kernel, bias = self.quantized_weights()
+        self._add_penalty()
+        outputs = ops.matmul(inputs, kernel)
+        if bias is not None:
+            outputs = outputs + bias
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def get_config(self):
+        config = super().get_config() | self._accumulator_config()
+        if hasattr(self.activation, "bits"):
+            config["activation"] = serialize(self.activation)
+        return config

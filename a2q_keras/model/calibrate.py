@@ -1,0 +1,23 @@
+"""Integer bits of activations, from data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from a2q_keras.numerics.formats import FixedPoint
+
+
+def integer_bits(values, bits: int, signed: bool = False) -> int:
+    """QKeras' `integer` for which a quantizer of `bits` bits represents `values` best: least mean squared error.
+
+    For signed=False negative values are taken as zero, as a ReLU does.
+    """
+    values = np.asarray(values, np.float64).ravel()
+    values = values if signed else np.maximum(values, 0)
+    top = int(np.ceil(np.log2(max(np.abs(values).max(initial=0), 1e-6))))
+    return min(range(top, top - bits, -1), key=lambda integer: _error(values, bits, integer, signed))
+
+
+def _error(values, bits, integer, signed) -> float:
+    format = FixedPoint(bits, bits - signed - integer, signed)
+    return float(np.square(format.values(format.quantize(values)) - values).sum())

@@ -1,0 +1,72 @@
+"""Fixed-point formats: how an integer code stands for a real value.
+
+value = code * 2**-frac; the codes of a format are the integers lo..hi.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from a2q_keras.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """A fixed-point format of `bits` bits, `frac` of them behind the binary point.
+
+    `frac` may be negative or exceed `bits`, as in `ap_fixed`.  With `symmetric` the most negative code is left out,
+    so that lo = -hi (QKeras `symmetric=1`, HLS `AP_SAT_SYM`).
+
+    >>> FixedPoint(4, 2, signed=True).lo, FixedPoint(4, 2, signed=True).hi
+    (-8, 7)
+    >>> str(FixedPoint(4, 2, signed=False))
+    'ufixed<4,2>'
+    """
+
+    bits: int
+    frac: int
+    signed: bool
+    symmetric: bool = False
+
+    def __post_init__(self):
+        if self.bits < 1 or (self.signed and self.symmetric and self.bits < 2):
+            raise ConfigurationError(f"a fixed-point format of {self.bits} bits has no codes; give it more bits")
+
+    @property
+    def lo(self) -> int:
+        """The smallest code."""
+        return (-(2 ** (self.bits - 1)) + self.symmetric) if self.signed else 0
+
+    @property
+    def hi(self) -> int:
+        """The largest code."""
+        return 2 ** (self.bits - self.signed) - 1
+
+    @property
+    def integer(self) -> int:
+        """Bits before the binary point, sign included, as `ap_fixed<bits, integer>` counts them."""
+        return self.bits - self.frac
+
+    @property
+    def step(self) -> float:
+        """The value of code 1."""
+        return 2.0**-self.frac
+
+    def quantize(self, values) -> np.ndarray:
+        """int64 codes nearest to `values`, ties to even, saturated (AP_RND_CONV, AP_SAT).
+
+        Raises ConfigurationError where a value is NaN: it has no code.
+        """
+        scaled = np.asarray(values, np.float64) * 2.0**self.frac
+        if np.isnan(scaled).any():
+            raise ConfigurationError("an input value is NaN and has no fixed-point code; clean the data first")
+        return np.clip(np.rint(scaled), self.lo, self.hi).astype(np.int64)
+
+    def values(self, codes) -> np.ndarray:
+        """float64 values of integer `codes`."""
+        return np.asarray(codes, np.float64) * self.step
+
+    def __str__(self):
+        return f"{'' if self.signed else 'u'}fixed<{self.bits},{self.integer}>"

@@ -1,0 +1,115 @@
+"""The whole way, model -> integer program -> certificate -> firmware -> co-simulation: the public functions.
+
+Each takes a Keras model or an integer program.  Keras is imported only where a model is given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from a2q_keras.cosim import run as cosim_run
+from a2q_keras.cosim.report import CosimReport
+from a2q_keras.errors import ConfigurationError
+from a2q_keras.hls import project
+from a2q_keras.integer import certificate, file
+from a2q_keras.integer.certificate import Certificate
+from a2q_keras.integer.graph import IntegerProgram
+
+
+def integer_model(model) -> IntegerProgram:
+    """The integer program of a Keras model made of A2Q layers and QKeras activations (a program is returned as it is).
+
+    Raises UnsupportedLayerError naming a layer without exact integer meaning, WeightError for NaN weights.
+    """
+    if isinstance(model, IntegerProgram):
+        return model
+    if isinstance(model, (str, Path)):
+        raise ConfigurationError(f"{str(model)!r} is a path; load it first: keras.models.load_model or load_integer_model")
+    from a2q_keras.integer.export import export
+
+    return export(model)
+
+
+def load_integer_model(path) -> IntegerProgram:
+    """The integer program in a file that `IntegerProgram.save` wrote.
+
+    Raises FileError, naming the file, where it is missing, truncated, altered or of another version.
+    """
+    return file.load(path)
+
+
+def certify(model, acc_bits=None) -> Certificate:
+    """The width that every accumulator needs, per channel, against the width granted: exact, bias included.
+
+    acc_bits: an int for all layers, a dict by layer name, or None for each layer's smallest safe width.
+    The result may be unsafe: ask `.ok`, or call `.raise_if_unsafe()`.
+    """
+    return certificate.certify(integer_model(model), acc_bits)
+
+
+def granted(model, acc_bits) -> tuple[IntegerProgram, Certificate]:
+    """The program with the asked accumulators and the certificate that they are safe.
+
+    Raises AccumulatorOverflowError naming layer, channel and the width needed where they are not.
+    """
+    program = integer_model(model)
+    proof = certificate.certify(program, acc_bits).raise_if_unsafe()
+    return program.with_acc_bits(proof.acc_bits), proof
+
+
+def trained_acc_bits(model) -> dict[str, int]:
+    """The widths that the layers of a model were made with, by layer name."""
+    return {op.name: op.acc_bits for op in integer_model(model).dense_ops}
+
+
+def to_hls(
+    model,
+    acc_bits=16,
+    backend="Vitis",
+    io_type="io_parallel",
+    strategy="Latency",
+    reuse_factor=1,
+    part=project.HlsConfig.part,
+    clock_period=project.HlsConfig.clock_period,
+    output_dir=None,
+    project_name=project.HlsConfig.project_name,
+):
+    """hls4ml's ModelGraph of firmware whose every accum_t is `acc_bits` wide; compile(), predict(), build() are hls4ml's.
+
+    acc_bits: an int, a dict by layer name (other layers: their smallest safe width), or None for the smallest safe
+    widths.  The remaining arguments are hls4ml's; output_dir=None takes a temporary directory.
+
+    Raises AccumulatorOverflowError where a width is not proven safe (it is never widened or clamped in silence),
+    ConfigurationError for a backend, io_type or strategy not supported yet, ConversionError where the finished graph
+    differs from the integer program in any type or weight.
+    """
+    program, _ = granted(model, acc_bits)
+    config = project.HlsConfig(
+        backend, io_type, strategy, reuse_factor, part, clock_period, output_dir and str(output_dir), project_name
+    )
+    return project.build(program, config)
+
+
+def cosim(model, x=None, engines=("csim",), acc_bits="trained", n_random=1000, seed=0, output_dir=None) -> CosimReport:
+    """Run the firmware of a model and compare every layer and output with the integer program, by equality of codes.
+
+    x: input values to add to the random and worst-case inputs.  A Keras model is compared with the program, too, as
+    engine "keras".  acc_bits: as in `to_hls`, or "trained" for the widths the layers were made with.
+
+    Raises AccumulatorOverflowError where the widths are not proven, ToolMissingError without g++.  A difference is not
+    raised but in the report: `.ok`, `.first`.
+    """
+    program = integer_model(model)
+    program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
+    report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, output_dir)
+    return report
+
+
+def print_accumulator_stats(model, acc_bits="trained"):
+    """Print a table of the accumulators: bits asked, needed, taken by hls4ml, sparsity.  Returns the certificate."""
+    from a2q_keras.report.tables import accumulator_table, show
+
+    program = integer_model(model)
+    proof = certify(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
+    show(accumulator_table(proof))
+    return proof

@@ -1,0 +1,151 @@
+"""The weight quantizers of a training step, in keras.ops.  Weights are (K, C), output channel last.
+
+Each method maps latent weights and the bias codes to weight values scale * codes whose codes meet the bound.  The codes
+are those of `numerics.projection.project_codes` (exact) and `numerics.quantize.a2q` (a2q); tests hold them equal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from keras import ops
+
+from a2q_keras.numerics import bounds
+from a2q_keras.numerics.formats import FixedPoint
+from a2q_keras.quantizers import projection
+from a2q_keras.quantizers.pow2 import exp2
+from a2q_keras.quantizers.ste import straight_through
+
+METHODS = ("exact", "a2q", "none")
+COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
+INT32_BITS = 31
+HYSTERESIS = 0.95
+LN2 = math.log(2.0)
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """What a layer's weights must fit: the accumulator, the weight codes and the codes of the inputs."""
+
+    acc_bits: int
+    weight_bits: int
+    input: FixedPoint
+
+    @property
+    def qmax(self) -> float:
+        """The largest weight code, +-(2**(M-1) - 1)."""
+        return float(2 ** (self.weight_bits - 1) - 1)
+
+
+def bias_codes(bias, scale, spec: Accumulator):
+    """Codes of `bias` on the accumulator's grid (ties to even), saturated to the accumulator or 24 bits, float32 (C,)."""
+    limit = 2.0 ** (min(spec.acc_bits, COUNTABLE_BITS) - 1)
+    return ops.clip(ops.round(bias * (2.0**spec.input.frac / scale)), -limit, limit - 1)
+
+
+def plain(kernel, scale, spec: Accumulator):
+    """Nearest codes within the weight format, halves toward zero; no bound on the sum.  Method `none`."""
+    return straight_through(nearest_codes(ops.stop_gradient(kernel / scale), spec) * scale, kernel)
+
+
+def nearest_codes(u, spec: Accumulator):
+    """The nearest codes within the weight format, halves toward zero."""
+    return ops.sign(u) * ops.clip(ops.ceil(ops.abs(u) - 0.5), 0.0, spec.qmax)
+
+
+def exact(kernel, scale, bias, spec: Accumulator):
+    """The nearest codes that meet the exact condition with the bias codes `bias`.  Method `exact`.
+
+    Gradient: straight through the rounding; along a budget that is used up, the part of the gradient that would
+    change the sum of the weights drawing on it is removed (the Jacobian of the continuous projection).  Weights
+    projected to zero keep their gradient, so that they can come back.
+    """
+    u = ops.stop_gradient(kernel / scale)
+    codes = exact_codes(u, ops.stop_gradient(bias), spec)
+    return straight_through(codes * scale, _tangent(kernel, u, codes, spec))
+
+
+def exact_codes(u, bias, spec: Accumulator):
+    """The twin of `numerics.projection.project_codes` for inputs from zero up and for symmetric inputs."""
+    upward, downward = _budgets(bias, spec)
+    if spec.input.lo == 0:
+        return projection.take_signed(u, spec.qmax, upward, downward)
+    return ops.sign(u) * projection.take_units(ops.abs(u), spec.qmax, ops.minimum(upward, downward))
+
+
+def _budgets(bias, spec: Accumulator):
+    """Units that fit above and below, float32 (C,): headroom // largest input, in int32 so that nothing rounds."""
+    most = 2 ** (min(spec.acc_bits, INT32_BITS) - 1) - 1
+    bias = ops.cast(bias, "int32")
+    largest = max(spec.input.hi, -spec.input.lo)
+    room = most - ops.maximum(bias, 0), ops.minimum(bias, 0) + most + (spec.acc_bits < INT32_BITS)
+    return [ops.cast(ops.minimum(part // largest, 2**COUNTABLE_BITS), "float32") for part in room]
+
+
+def _tangent(kernel, u, codes, spec: Accumulator):
+    """`kernel` with the gradient's mean over each full budget taken out, per column."""
+    shortened = ops.abs(codes) < ops.minimum(ops.ceil(ops.abs(u) - 0.5), spec.qmax)
+    signs = [ops.sign(u)] if spec.input.lo != 0 else [ops.cast(u > 0, "float32"), ops.cast(u < 0, "float32")]
+    for sign in signs:
+        full = ops.any(shortened & (sign != 0), axis=0)
+        side = sign * ops.cast((codes != 0) & full, "float32")
+        count = ops.maximum(ops.sum(ops.abs(side), axis=0), 1.0)
+        kernel = kernel - side * ops.sum(kernel * side, axis=0) / count
+    return kernel
+
+
+def better_scale_log2(kernel, bias, scale_log2, method, spec: Accumulator):
+    """The best of scale_log2 - 1, scale_log2, scale_log2 + 1 by ||s q(w/s) - w||**2: the search of
+    `numerics.quantize.search_scale_log2`, one step at a time.  A neighbour must be better by HYSTERESIS.
+    """
+    shifts = (0.0, -1.0, 1.0)
+    scales = ops.stack([exp2(scale_log2 + shift) for shift in shifts])
+    channels = kernel.shape[1]
+    wide = ops.tile(kernel, (1, len(shifts)))
+    scale = ops.repeat(scales, channels)
+    if method == "exact":
+        codes = exact_codes(wide / scale, bias_codes(ops.tile(bias, (len(shifts),)), scale, spec), spec)
+    else:
+        codes = nearest_codes(wide / scale, spec)
+    errors = ops.sum(ops.reshape(ops.sum(ops.square(codes * scale - wide), axis=0), (len(shifts), channels)), axis=1)
+    best = ops.argmin(errors * ops.convert_to_tensor([HYSTERESIS, 1.0, 1.0]))
+    return scale_log2 + ops.take(ops.convert_to_tensor(shifts), best)
+
+
+def a2q(v, norm_log2, scale, bias, spec: Accumulator):
+    """A2Q: w = g v / ||v||_1 rounded toward zero, g = min(2**t, s * bound).  Method `a2q`.
+
+    The codes are computed in double precision, as in `numerics.quantize.a2q`.  Straight-through gradient to v, t and s.
+    """
+    limit = _l1_limit(bias, spec)
+    codes = ops.stop_gradient(_a2q_codes(v, norm_log2, scale, limit, spec))
+    length = ops.maximum(ops.sum(ops.abs(v), axis=0), 1e-30)
+    norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * ops.cast(limit, "float32"))
+    w = norm * v / length / scale
+    return scale * straight_through(codes, ops.clip(w, -spec.qmax, spec.qmax))
+
+
+def norm_penalty(norm_log2, scale, bias, spec: Accumulator):
+    """sum(max(t - T, 0)) over the channels, T = log2(s * bound): how far the trained norms exceed the bound."""
+    limit = ops.maximum(ops.cast(_l1_limit(bias, spec), "float32"), 1e-6)
+    return ops.sum(ops.maximum(norm_log2 - ops.log2(scale * limit), 0.0))
+
+
+def _l1_limit(bias, spec: Accumulator):
+    """The bound of `numerics.bounds.max_l1_norm` with what the bias leaves, float64 (C,)."""
+    free = bounds.max_l1_norm(spec.acc_bits, spec.input.bits, spec.input.signed)
+    share = free / (2 ** (spec.acc_bits - 1) - 1)
+    left = (2.0 ** (spec.acc_bits - 1) - 1) - ops.abs(ops.cast(ops.stop_gradient(bias), "float64"))
+    return ops.maximum(left, 0.0) * share
+
+
+def _a2q_codes(v, norm_log2, scale, limit, spec: Accumulator):
+    v, norm_log2, scale = (ops.cast(part, "float64") for part in (v, norm_log2, scale))
+    length = ops.sum(ops.abs(v), axis=0)
+    norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * limit)
+    w = norm * v / ops.where(length > 0, length, ops.ones_like(length))
+    codes = ops.cast(ops.clip(ops.trunc(w / scale), -spec.qmax, spec.qmax), "float32")
+    # Floating point can exceed the bound by a unit where w / s is a whole number; take it back.
+    whole = ops.cast(ops.minimum(ops.floor(limit), 2.0**COUNTABLE_BITS), "float32")
+    return ops.sign(codes) * projection.take_units(ops.abs(codes), spec.qmax, whole)

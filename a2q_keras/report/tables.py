@@ -1,0 +1,69 @@
+"""Tables a person can read, as rich renderables."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from a2q_keras.integer.certificate import Certificate
+
+
+def accumulator_table(certificate: Certificate) -> Table:
+    """One row per accumulator layer: bits asked, needed, by data type, as hls4ml would take; slack; sparsity."""
+    table = Table(title=f"Accumulators of {certificate.program}")
+    table.add_column("layer")
+    for title in ("K x C", "weights", "inputs", "asked", "needed", "slack", "by data type", "hls4ml auto", "worst channel"):
+        table.add_column(title, justify="right")
+    table.add_column("zero weights", justify="right")
+    table.add_column("proven")
+    for layer in certificate.layers:
+        table.add_row(
+            layer.name,
+            f"{layer.k} x {layer.channels}",
+            f"{layer.weight_bits} bits",
+            str(layer.input_format),
+            str(layer.acc_bits),
+            str(int(layer.needed_bits.max())),
+            str(layer.slack),
+            str(layer.datatype_bits),
+            str(layer.hls4ml_bits),
+            str(layer.worst_channel),
+            f"{layer.sparsity:.1%}",
+            "yes" if layer.slack >= 0 else "NO: can overflow",
+        )
+    return table
+
+
+def accumulator_rows(certificate: Certificate) -> list[dict]:
+    """The same figures as plain data for JSON."""
+    return [
+        {
+            "layer": layer.name,
+            "k": layer.k,
+            "channels": layer.channels,
+            "weight_bits": layer.weight_bits,
+            "input": str(layer.input_format),
+            "acc_bits": layer.acc_bits,
+            "needed_bits": int(layer.needed_bits.max()),
+            "slack": layer.slack,
+            "datatype_bits": layer.datatype_bits,
+            "hls4ml_bits": layer.hls4ml_bits,
+            "worst_channel": layer.worst_channel,
+            "sparsity": layer.sparsity,
+        }
+        for layer in certificate.layers
+    ]
+
+
+def key_value_table(title: str, rows: dict[str, str]) -> Table:
+    """A table of two columns."""
+    table = Table(title=title, show_header=False)
+    for key, value in rows.items():
+        table.add_row(key, value)
+    return table
+
+
+def show(renderable):
+    """Print to the terminal; in a pipe at 160 columns, so that no cell is cut."""
+    console = Console()
+    (console if console.is_terminal else Console(width=160)).print(renderable)

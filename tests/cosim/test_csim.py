@@ -1,0 +1,146 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from a2q_keras.cosim import csim, vectors
+from a2q_keras.cosim.compare import first_mismatch, mismatches, port
+from a2q_keras.cosim.run import golden
+from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingError
+from a2q_keras.hls.project import build
+from a2q_keras.integer.run import trace
+from a2q_keras.tools import GXX
+from tests.programs import mlp, needs_gxx
+
+LAYERS = ["fc/1", "float", "FC/1", "w2", "logits"]
+
+
+def values(program, codes):
+    return [node.format.values(array) for node, array in zip(program.inputs, codes)]
+
+
+def narrowed(program):
+    """The program with every accumulator one bit too narrow."""
+    return program.with_acc_bits({op.name: op.acc_bits - 1 for op in program.dense_ops})
+
+
+def network_inputs():
+    whole = zip(vectors.random_inputs(mlp(), 400), vectors.first_layer_inputs(mlp()))
+    return values(mlp(), [np.concatenate(parts) for parts in whole])
+
+
+def broken(monkeypatch, fault):
+    """Let csim build graphs in which `fault` changed something after they were checked."""
+
+    def build_broken(program, config):
+        graph = build(program, config)
+        fault(graph)
+        return graph
+
+    monkeypatch.setattr(csim, "build", build_broken)
+
+
+def test_without_a_compiler_there_is_no_result(monkeypatch):
+    monkeypatch.delenv("A2Q_GXX", raising=False)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ToolMissingError, match=r"g\+\+ was not found"):
+        csim.run(mlp(), network_inputs())
+
+
+@pytest.mark.skipif(not GXX.available(), reason="g++ is not installed")
+def test_formats_that_doubles_do_not_hold_are_refused():
+    with pytest.raises(ConfigurationError, match="'logits' has 54 bits"):
+        csim.run(mlp().with_acc_bits({"logits": 54}), network_inputs())
+
+
+def test_a_value_between_codes_is_an_error():
+    with pytest.raises(ToolFailedError, match=r"layer 'w2': C simulation gave 3\.0, which is no code of fixed<5,6>"):
+        csim._codes(mlp(), "w2", np.array([[2.0, 3.0]]))
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return csim.compile_firmware(mlp(), tmp_path_factory.mktemp("network"))
+
+
+class TestFirmware:
+    pytestmark = needs_gxx
+
+    def test_every_layer_and_output_is_the_golden_run(self, network):
+        wanted = golden(mlp(), network_inputs())
+        assert list(wanted) == [*LAYERS, port("logits")]
+        assert first_mismatch(wanted, wanted, csim.simulate(network, network_inputs())) is None
+
+    def test_inputs_between_and_beyond_the_codes_are_rounded_alike(self, network):
+        x = vectors.off_grid_values(mlp(), 400)
+        assert first_mismatch(LAYERS, golden(mlp(), x), csim.simulate(network, x)) is None
+
+    def test_no_samples_give_no_codes(self, network):
+        assert csim.simulate(network, [np.zeros((0, 2, 8))])["logits"].shape == (0, 5)
+
+    def test_the_layers_alone_are_the_golden_run(self, tmp_path):
+        alone = vectors.isolate(mlp())
+        x = values(alone, vectors.isolated_inputs(alone))
+        wanted = golden(alone, x)
+        assert first_mismatch(wanted, wanted, csim.run(alone, x, tmp_path / "kept")) is None
+        assert (tmp_path / "kept" / "firmware").is_dir()
+
+
+class TestFaultsAreSeen:
+    """Each comparator is broken on purpose once."""
+
+    pytestmark = needs_gxx
+
+    def test_one_bit_too_few_in_any_accumulator(self):
+        alone = vectors.isolate(mlp())
+        x = values(alone, vectors.isolated_inputs(alone))
+        found = mismatches(alone.outputs, golden(alone, x), csim.run(vectors.isolate(narrowed(mlp())), x))
+        assert [record.layer for record in found] == ["fc/1", "FC/1", "logits"]
+        wraps = {2 ** (op.acc_bits - 1) for op in alone.dense_ops}
+        assert {abs(record.got - record.wanted) for record in found} == wraps
+
+    def test_one_weight_off_by_one_code(self):
+        program = mlp()
+        op = program["FC/1"]
+        weights = op.weights.copy()
+        weights[5, 3] += -1 if weights[5, 3] > 0 else 1
+        faulty = replace(program, ops=tuple(replace(op, weights=weights) if o is op else o for o in program.ops))
+        record = first_mismatch(LAYERS, golden(program, network_inputs()), csim.run(faulty, network_inputs()))
+        assert (record.layer, record.index) == ("FC/1", (3,))
+
+    def test_truncation_in_place_of_rounding(self, monkeypatch):
+        def truncate(graph):
+            graph.graph["n_w2"].get_output_variable().type.precision.rounding_mode = "TRN"
+
+        broken(monkeypatch, truncate)
+        record = first_mismatch(LAYERS, golden(mlp(), network_inputs()), csim.run(mlp(), network_inputs()))
+        assert record.layer == "w2"
+
+    def test_firmware_that_does_not_compile(self, monkeypatch):
+        def spoil(graph):
+            graph.graph["fc_1"].set_attr("function_cpp", "no_such_function();")
+
+        broken(monkeypatch, spoil)
+        with pytest.raises(ToolFailedError, match=r"(?s)g\+\+ failed with exit status 1.*no_such_function"):
+            csim.run(mlp(), network_inputs())
+
+    def test_an_assertion_in_the_firmware(self, tmp_path):
+        (tmp_path / "abort.cpp").write_text(
+            "#include <cassert>\n#include <cstddef>\n"
+            'extern "C" void allocate_trace_storage(size_t) { assert(!"a precondition of this layer"); }\n'
+            'extern "C" void abort_double() {}\n'
+        )
+        GXX.run(["-shared", "-fPIC", "abort.cpp", "-o", "abort.so"], cwd=tmp_path)
+        job = {"library": str(tmp_path / "abort.so"), "function": "abort_double", "outputs": [1], "layers": {}}
+        with pytest.raises(ToolFailedError, match=r"(?s)csim_worker was ended by SIGABRT.*precondition of this layer"):
+            csim._in_child(job, [np.zeros((1, 1))])
+
+
+def test_narrowing_is_no_vacuous_fault():
+    """Somewhere in every layer the final sum itself, not only a partial one, needs all bits."""
+    alone = vectors.isolate(mlp())
+    sums = trace(alone, vectors.isolated_inputs(alone))
+    for op in alone.dense_ops:
+        limit = 2 ** (op.acc_bits - 2)
+        assert sums[op.name].max() >= limit or sums[op.name].min() < -limit
+        assert sums[op.name].max() < 2 * limit and sums[op.name].min() >= -2 * limit

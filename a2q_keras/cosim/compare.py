@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from a2q_keras.errors import ToolFailedError
 
-NOTHING = MappingProxyType({})
+NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ def mismatches(order, wanted: dict, got: dict, wanted_formats=NOTHING, got_forma
     wanted, got: code arrays (samples, *shape) by layer.  Formats, where given, are shown in the records.
     Raises ToolFailedError where `got` lacks a layer or has it in another shape: that is no result at all.
     """
+    _check_complete(order, wanted, got)
     found = (
-        _mismatch(name, *_pair(name, wanted, got), wanted_formats.get(name, ""), got_formats.get(name, ""))
+        _mismatch(name, wanted[name], got[name], wanted_formats.get(name, ""), got_formats.get(name, ""))
         for name in order
     )
     return tuple(record for record in found if record)
@@ -61,11 +63,13 @@ def first_mismatch(order, wanted: dict, got: dict, wanted_formats=NOTHING, got_f
     return next(iter(mismatches(order, wanted, got, wanted_formats, got_formats)), None)
 
 
-def _pair(name, wanted, got):
-    if name not in got or got[name].shape != wanted[name].shape:
-        shape = got[name].shape if name in got else "no codes"
-        raise ToolFailedError(f"layer {name!r}: the engine returned {shape}, wanted shape {wanted[name].shape}")
-    return wanted[name], got[name]
+def _check_complete(order, wanted, got):
+    for name in order:
+        if name not in got or got[name].shape != wanted[name].shape:
+            found = f"codes of shape {got[name].shape}" if name in got else "no codes"
+            raise ToolFailedError(
+                f"layer {name!r}: the engine returned {found}, wanted shape {wanted[name].shape}; nothing was compared"
+            )
 
 
 def _mismatch(name, wanted, got, wanted_format, got_format) -> Mismatch | None:

@@ -51,11 +51,12 @@ def compile_firmware(program: IntegerProgram, output_dir) -> Firmware:
     """Write the hls4ml project of `program`, with tracing, into `output_dir` and compile it."""
     GXX.find()
     _check_widths(program)
-    config = HlsConfig(output_dir=str(Path(output_dir).resolve()), trace=True)
+    folder = Path(output_dir).resolve()
+    config = HlsConfig(output_dir=str(folder), trace=True)
     graph = build(program, config)
     with contextlib.redirect_stdout(io.StringIO()):
         graph.write()
-    return Firmware(program, plan(program), _compile(config), f"{config.project_name}_double")
+    return Firmware(program, plan(program), _compile(folder, config.project_name), f"{config.project_name}_double")
 
 
 def _check_widths(program):
@@ -67,11 +68,10 @@ def _check_widths(program):
             )
 
 
-def _compile(config: HlsConfig) -> Path:
-    folder = Path(config.output_dir)
-    library = folder / f"{config.project_name}.so"
+def _compile(folder: Path, project: str) -> Path:
+    library = folder / f"{project}.so"
     weights = json.dumps(str(folder / "firmware" / "weights"), ensure_ascii=False)
-    sources = (f"firmware/{config.project_name}.cpp", f"{config.project_name}_bridge.cpp")
+    sources = (f"firmware/{project}.cpp", f"{project}_bridge.cpp")
     GXX.run([*GXX_OPTIONS, f"-DWEIGHTS_DIR={weights}", *sources, "-o", library], cwd=folder)
     return library
 

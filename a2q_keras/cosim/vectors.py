@@ -14,8 +14,8 @@ def random_inputs(program: IntegerProgram, n: int, seed: int = 0) -> list[np.nda
     """n codes per input, uniform over its format, int64 (n, *shape); the first rows are all lo, all hi and all zero.
 
     >>> program = IntegerProgram("p", (Input("x", (2,), FixedPoint(4, 0, True)),), (), ("x",))
-    >>> random_inputs(program, 4, seed=1)[0].tolist()
-    [[-8, -8], [7, 7], [0, 0], [-1, 0]]
+    >>> random_inputs(program, 3)[0].tolist()
+    [[-8, -8], [7, 7], [0, 0]]
     """
     rng = np.random.default_rng(seed)
     return [_random(rng, node, n) for node in program.inputs]

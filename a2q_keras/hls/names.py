@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 
-# C++ keywords and macros, and what hls4ml reserves
-RESERVED = frozenset(
-    """
+KEYWORDS_AND_MACROS = """
     alignas alignof and asm assert auto bitand bitor bool break case catch char class compl concept const constexpr
     continue decltype default delete do double else enum eof errno explicit export extern false final float for
-    friend goto if infinity inline input int long main mutable namespace nan new nnet noexcept not null nullptr
+    friend goto if infinity inline int long main mutable namespace nan new noexcept not null nullptr
     operator or override private protected public register requires return short signed sizeof static std struct
     switch template this throw true try typedef typeid typename union unsigned using virtual void volatile while xor
-    """.split()
-)
+"""
+HLS4ML = {"input", "nnet"}
+RESERVED = HLS4ML.union(KEYWORDS_AND_MACROS.split())
 # names that hls4ml generates: layer3_out, config3, w3, b3, fc_accum_t, x_ap
 GENERATED = re.compile(r"(layer|config|w|b)\d.*|.*_t|.*_ap", re.IGNORECASE)
 
@@ -29,7 +28,8 @@ def identifiers(names) -> dict[str, str]:
     >>> identifiers(["dense", "dense/1", "Dense", "1x1", "float"])
     {'dense': 'dense', 'dense/1': 'dense_1', 'Dense': 'Dense_2', '1x1': 'n_1x1', 'float': 'n_float'}
     """
-    taken, result = set(), {}
+    taken: set[str] = set()
+    result: dict[str, str] = {}
     for name in names:
         result[name] = _free(_legal(name), taken)
         taken.add(result[name].lower())

@@ -101,7 +101,9 @@ def shift_round_half_even(codes: np.ndarray, shift: int) -> np.ndarray:
     >>> shift_round_half_even(np.array([-3, -2, -1, 1, 2, 3, 6]), 2)
     array([-1,  0,  0,  0,  0,  1,  2])
     """
-    if shift <= 0:
+    if shift == 0:
+        return codes
+    if shift < 0:
         limit = 2 ** max(62 + shift, 0)
         return np.clip(codes, -limit, limit) << min(-shift, 62)
     if shift > 63:

@@ -94,6 +94,11 @@ class AccumulatorAware:
                 name="norm_log2", shape=(self.kernel.shape[-1],), initializer=self._initial_norm_log2, autocast=False
             )
 
+        if self.method == "exact":
+            rows = 2 if self.input_format.lo == 0 else 1
+            shape = (rows, self.kernel.shape[-1])
+            self.threshold = self.add_weight(name="threshold", shape=shape, initializer="zeros", trainable=False)
+
     def _initial_scale_log2(self, shape, dtype=None):
         return ops.cast(self._fitted_scale_log2(), dtype or "float32")
 
@@ -118,6 +123,13 @@ class AccumulatorAware:
         self.scale_log2.assign(float(self._fitted_scale_log2()))
         if self.method == "a2q":
             self.norm_log2.assign(self._initial_norm_log2(None))
+        if self.method == "exact":
+            self._settle_threshold()
+
+    def _settle_threshold(self, steps=20):
+        """Bring the threshold that training carries along to its place for the current weights."""
+        for _ in range(steps):
+            self.quantized_weights(training=True)
 
     def set_float_weights(self, kernel, bias=None):
         """Start from the weights of a float layer: take them over and fit the scale to them."""
@@ -147,12 +159,18 @@ class AccumulatorAware:
                 )
             variable.assign(store[variable.name])
 
-    def quantized_weights(self):
-        """(kernel, bias) as the forward pass uses them: values of codes that meet the bound; bias None without one."""
+    def quantized_weights(self, training=False):
+        """(kernel, bias) as the forward pass uses them: values of codes that meet the bound; bias None without one.
+
+        In training, method "exact" uses a threshold that is carried from step to step and may be a few units off.
+        """
         spec, scale = self.accumulator, exp2(self.scale_log2)
         kernel = ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
         codes, bias = self._quantized_bias(scale, spec)
-        if self.method == "exact":
+        if self.method == "exact" and training:
+            kernel, threshold = weights.tracked(kernel, scale, codes, self.threshold, spec)
+            self.threshold.assign(threshold)
+        elif self.method == "exact":
             kernel = weights.exact(kernel, scale, codes, spec)
         elif self.method == "a2q":
             kernel = weights.a2q(kernel, self.norm_log2, scale, codes, spec)

@@ -45,7 +45,7 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
             inputs = self.input_quantizer(inputs)
         if training:
             self._adapt_scale()
-        kernel, bias = self.quantized_weights()
+        kernel, bias = self.quantized_weights(training)
         self._add_penalty()
         outputs = ops.matmul(inputs, kernel)
         if bias is not None:

@@ -57,42 +57,79 @@ def nearest_codes(u, spec: Accumulator):
 def exact(kernel, scale, bias, spec: Accumulator):
     """The nearest codes that meet the exact condition with the bias codes `bias`.  Method `exact`.
 
-    Gradient: straight through the rounding; along a budget that is used up, the part of the gradient that would
-    change the sum of the weights drawing on it is removed (the Jacobian of the continuous projection).  Weights
-    projected to zero keep their gradient, so that they can come back.
+    What inference and export use.  The gradient goes straight through.
+    """
+    codes = exact_codes(ops.stop_gradient(kernel / scale), ops.stop_gradient(bias), spec)
+    return straight_through(codes * scale, kernel)
+
+
+def tracked(kernel, scale, bias, threshold, spec: Accumulator):
+    """(weights, next threshold): the training form of `exact`, in one pass over the weights.
+
+    The projection is a soft threshold, u -> sign(u) * max(|u| - t, 0) rounded, with a t per budget (rows of `threshold`,
+    (budgets, C)) that makes the units meet it.  Weights move little in a training step, so t is not searched anew: it
+    is carried along and corrected by one Newton step, t += (units - budget) / (weights drawing on it).  The units of a
+    step can thus miss the budget by a few; `exact` never does.
+
+    Gradient: straight through the rounding; along a budget in use (t > 0) the part that would change the sum of the
+    weights drawing on it is taken out (the Jacobian of the continuous projection).  Weights at zero keep their
+    gradient, so that they can come back.
     """
     u = ops.stop_gradient(kernel / scale)
-    codes = exact_codes(u, ops.stop_gradient(bias), spec)
-    return straight_through(codes * scale, _tangent(kernel, u, codes, spec))
+    signs = _signs(u, spec)
+    shrink = sum(ops.abs(sign) * threshold[row] for row, sign in enumerate(signs))
+    magnitude = ops.clip(ops.ceil(ops.abs(u) - shrink - 0.5), 0.0, spec.qmax)
+    drawing = [ops.where(magnitude > 0, sign, 0.0) for sign in signs]
+    units = ops.stack([ops.sum(magnitude * ops.abs(sign), axis=0) for sign in signs])
+    count = ops.maximum(ops.stack([ops.sum(ops.abs(sign), axis=0) for sign in drawing]), 1.0)
+    following = ops.maximum(threshold + (units - budgets(ops.stop_gradient(bias), spec)) / count, 0.0)
+
+    @ops.custom_gradient
+    def through(kernel):
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            change = upstream
+            for row, sign in enumerate(drawing):
+                mean = ops.sum(upstream * sign, axis=0) / count[row]
+                change = change - sign * ops.where(threshold[row] > 0, mean, 0.0)
+            return change
+
+        return ops.sign(u) * magnitude * scale, gradient
+
+    return through(kernel), following
+
+
+def _signs(u, spec: Accumulator):
+    """For each budget the signs of the weights that draw on it: one budget per sign for inputs from zero up."""
+    if spec.input.lo == 0:
+        return [ops.cast(u > 0, "float32"), -ops.cast(u < 0, "float32")]
+    return [ops.sign(u)]
 
 
 def exact_codes(u, bias, spec: Accumulator):
-    """The twin of `numerics.projection.project_codes` for inputs from zero up and for symmetric inputs."""
-    upward, downward = _budgets(bias, spec)
+    """The twin of `numerics.projection.project_codes`, for inputs from zero up and for symmetric inputs.
+
+    Other signed inputs [lo, hi] are taken as [-h, h], h = max(-lo, hi), which is sound: two's complement has one more
+    code below zero than above.
+    """
+    room = budgets(bias, spec)
     if spec.input.lo == 0:
-        return projection.take_signed(u, spec.qmax, upward, downward)
-    return ops.sign(u) * projection.take_units(ops.abs(u), spec.qmax, ops.minimum(upward, downward))
+        return projection.take_signed(u, spec.qmax, room[0], room[1])
+    return ops.sign(u) * projection.take_units(ops.abs(u), spec.qmax, room[0])
 
 
-def _budgets(bias, spec: Accumulator):
-    """Units that fit above and below, float32 (C,): headroom // largest input, in int32 so that nothing rounds."""
+def budgets(bias, spec: Accumulator):
+    """Units that fit: float32 (2, C), above and below zero, for inputs from zero up; (1, C), both together, otherwise.
+
+    headroom // largest input, in int32 so that nothing rounds.
+    """
     most = 2 ** (min(spec.acc_bits, INT32_BITS) - 1) - 1
     bias = ops.cast(bias, "int32")
-    largest = max(spec.input.hi, -spec.input.lo)
-    room = most - ops.maximum(bias, 0), ops.minimum(bias, 0) + most + (spec.acc_bits < INT32_BITS)
-    return [ops.cast(ops.minimum(part // largest, 2**COUNTABLE_BITS), "float32") for part in room]
-
-
-def _tangent(kernel, u, codes, spec: Accumulator):
-    """`kernel` with the gradient's mean over each full budget taken out, per column."""
-    shortened = ops.abs(codes) < ops.minimum(ops.ceil(ops.abs(u) - 0.5), spec.qmax)
-    signs = [ops.sign(u)] if spec.input.lo != 0 else [ops.cast(u > 0, "float32"), ops.cast(u < 0, "float32")]
-    for sign in signs:
-        full = ops.any(shortened & (sign != 0), axis=0)
-        side = sign * ops.cast((codes != 0) & full, "float32")
-        count = ops.maximum(ops.sum(ops.abs(side), axis=0), 1.0)
-        kernel = kernel - side * ops.sum(kernel * side, axis=0) / count
-    return kernel
+    upward = most - ops.maximum(bias, 0)
+    downward = ops.minimum(bias, 0) + most + (spec.acc_bits < INT32_BITS)
+    rows = [upward, downward] if spec.input.lo == 0 else [ops.minimum(upward, downward)]
+    largest = max(spec.input.hi, -spec.input.lo, 1)
+    return ops.cast(ops.minimum(ops.stack(rows) // largest, 2**COUNTABLE_BITS), "float32")
 
 
 def better_scale_log2(kernel, bias, scale_log2, method, spec: Accumulator):

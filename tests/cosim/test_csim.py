@@ -8,9 +8,11 @@ from a2q_keras.cosim.compare import first_mismatch, mismatches, port
 from a2q_keras.cosim.run import golden
 from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingError
 from a2q_keras.hls.project import build
+from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
 from a2q_keras.integer.run import trace
+from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.tools import GXX
-from tests.programs import mlp, needs_gxx
+from tests.programs import dense, mlp, needs_gxx
 
 LAYERS = ["fc/1", "float", "FC/1", "w2", "logits"]
 
@@ -22,6 +24,10 @@ def values(program, codes):
 def narrowed(program):
     """The program with every accumulator one bit too narrow."""
     return program.with_acc_bits({op.name: op.acc_bits - 1 for op in program.dense_ops})
+
+
+def inputs(program, n):
+    return values(program, vectors.random_inputs(program, n))
 
 
 def network_inputs():
@@ -84,6 +90,34 @@ class TestFirmware:
         wanted = golden(alone, x)
         assert first_mismatch(wanted, wanted, csim.run(alone, x, tmp_path / "kept")) is None
         assert (tmp_path / "kept" / "firmware").is_dir()
+
+    def test_many_formats_side_by_side(self):
+        program = branches()
+        x = [np.concatenate(parts) for parts in zip(inputs(program, 200), vectors.off_grid_values(program, 200))]
+        wanted = golden(program, x)
+        assert first_mismatch(wanted, wanted, csim.run(program, x)) is None
+
+
+# input, weights, bits of the requantization, and how many of its fraction bits the accumulator does not have
+BRANCHES = [
+    (FixedPoint(3, 0, False), FixedPoint(1, 1, True), FixedPoint(1, 0, False), -2),
+    (FixedPoint(1, 1, False), FixedPoint(3, -4, True), FixedPoint(1, 0, True), -1),
+    (FixedPoint(5, -2, True), FixedPoint(4, 2, True), FixedPoint(2, 0, True, True), -5),
+    (FixedPoint(4, 9, True, True), FixedPoint(5, 7, True, True), FixedPoint(6, 0, True), -3),
+    (FixedPoint(4, 0, True), FixedPoint(2, 0, True), FixedPoint(8, 0, True), 2),
+    (FixedPoint(2, 3, False), FixedPoint(6, 0, True), FixedPoint(5, 0, False), 0),
+]
+
+
+def branches() -> IntegerProgram:
+    """Input, Dense, Quantize for each of BRANCHES, side by side in one firmware."""
+    rng, nodes = np.random.default_rng(5), []
+    for i, (entry, weights, result, finer) in enumerate(BRANCHES):
+        op = dense(rng, f"fc_{i}", f"x_{i}", (4, 3), entry, weights)
+        result = replace(result, frac=entry.frac + weights.frac + finer)
+        nodes.append((Input(op.source, (4,), entry), op, Quantize(f"q_{i}", op.name, result)))
+    inputs, ops, results = zip(*nodes)
+    return IntegerProgram("branches", inputs, (*ops, *results), tuple(node.name for node in results))
 
 
 class TestFaultsAreSeen:

@@ -10,6 +10,12 @@ from a2q_keras.integer.graph import Dense
 from tests.programs import mlp, needs_gxx
 
 
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path, monkeypatch):
+    """Where projects without an output_dir go."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
 @pytest.fixture
 def graph(tmp_path):
     """A fresh graph to break."""

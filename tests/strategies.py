@@ -16,11 +16,11 @@ def seeded(max_examples: int) -> settings:
 
 
 @st.composite
-def formats(draw, bits=st.integers(1, 12), frac=st.integers(-4, 12)):
+def formats(draw, least_bits=1, most_bits=12):
     """Fixed-point formats of all kinds."""
     signed, symmetric = draw(st.booleans()), draw(st.booleans())
-    least = 2 if signed and symmetric else 1
-    return FixedPoint(max(draw(bits), least), draw(frac), signed, symmetric)
+    bits = draw(st.integers(max(least_bits, 1 + (signed and symmetric)), most_bits))
+    return FixedPoint(bits, draw(st.integers(-4, 12)), signed, symmetric)
 
 
 @st.composite
@@ -31,7 +31,7 @@ def programs(draw):
     inputs = (Input("x", (k, 1) if draw(st.booleans()) else (k,), draw(formats())),)
     ops = [Reshape("flat", "x", (k,))]
     for i in range(draw(st.integers(1, 3))):
-        k = _append_dense(ops, rng, i, k, draw(st.integers(1, 4)), draw(formats(bits=st.integers(2, 6))))
+        k = _append_dense(ops, rng, i, k, draw(st.integers(1, 4)), draw(formats(2, 6)))
         if draw(st.booleans()):
             ops.append(Quantize(f"act{i}", ops[-1].name, draw(formats())))
     return IntegerProgram("net", inputs, tuple(ops), (ops[-1].name,), draw(st.sampled_from(["", "softmax"])))

@@ -46,7 +46,9 @@ TABLE = {
     "cosim": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "resources": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "report": Row(("numerics", *RECORDS), ("numpy", "rich", "matplotlib"), inside=("matplotlib",)),
-    "pipeline": Row((*EVERYTHING, "data", "zoo"), ("numpy", *KERAS), inside=("model", "layers", "integer.export", *KERAS)),
+    "pipeline": Row(
+        (*EVERYTHING, "data", "zoo"), ("numpy", *KERAS), inside=("model", "layers", "integer.export", *KERAS)
+    ),
     "sweep": Row(("pipeline", "report", "data", "zoo"), ("numpy", "rich")),
     "cli": Row(
         ("pipeline", "sweep", "report", "data", "zoo"),
@@ -181,7 +183,9 @@ WITHOUT_KERAS = ("numerics", "integer", "hls", "rtl", "cosim", "resources", "rep
 def test_what_follows_the_program_imports_without_keras():
     names = [name for name in modules() if under(name, WITHOUT_KERAS) and name != "integer.export"]
     assert len(names) > 15
-    run_python(BLOCK + "import importlib\n" + "\n".join(f"importlib.import_module('a2q_keras.{name}')" for name in names))
+    run_python(
+        BLOCK + "import importlib\n" + "\n".join(f"importlib.import_module('a2q_keras.{name}')" for name in names)
+    )
 
 
 def test_program_golden_run_and_certificate_work_without_keras(tmp_path):

@@ -80,7 +80,9 @@ def draw_codes(setting: Setting, bias, rng) -> np.ndarray:
     if setting.method == "exact":
         return projection.project_codes(u, setting.weight_bits, setting.acc_bits, setting.lo, setting.hi, bias)
     scale = rng.choice(SCALES)
-    norm = np.where(rng.integers(2, size=BATCH), np.abs(u).sum(axis=0) * scale, 1e12)  # as wanted, or all that is allowed
+    norm = np.where(
+        rng.integers(2, size=BATCH), np.abs(u).sum(axis=0) * scale, 1e12
+    )  # as wanted, or all that is allowed
     widths = (setting.acc_bits, setting.weight_bits, setting.input_bits, setting.signed)
     return quantize.a2q(u * scale, norm, scale, *widths, setting.method == "a2q_zero_centered", bias)
 

@@ -6,6 +6,7 @@ certificate carries both, so anyone can check it again (`Certificate.verify`, wr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError
 from a2q_keras.integer import recheck, storage
-from a2q_keras.integer.graph import Dense, IntegerProgram, Op
+from a2q_keras.integer.graph import Dense, IntegerProgram
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
 
@@ -135,8 +136,8 @@ class Certificate:
             others = f" ({len(found)} channels are too wide)" if len(found) > 1 else ""
             raise AccumulatorOverflowError(
                 f"layer {worst.layer!r}, channel {worst.channel}: the accumulator needs {worst.needed_bits} bits and "
-                f"acc_bits grants {worst.acc_bits}{others}; grant {worst.needed_bits} bits, train or quantize this layer "
-                f"for acc_bits={worst.acc_bits}, or use acc_bits=None for the smallest safe widths"
+                f"acc_bits grants {worst.acc_bits}{others}; grant {worst.needed_bits} bits, train or quantize this "
+                f"layer for acc_bits={worst.acc_bits}, or use acc_bits=None for the smallest safe widths"
             )
         return self
 
@@ -205,14 +206,14 @@ def certify(program: IntegerProgram, acc_bits: int | dict[str, int] | None = Non
     >>> cert["fc"].acc_bits, cert["fc"].acc_min, cert["fc"].acc_max, cert.worst_case_input("fc")
     (7, array([-30]), array([49]), array([15,  0]))
     """
-    names = [op.name for op in program.ops if type(op) in _SUMS]
+    names = [op.name for op in program.dense_ops]
     asked = acc_bits if isinstance(acc_bits, dict) else {} if acc_bits is None else dict.fromkeys(names, acc_bits)
     check_layers(asked, names)
-    layers = []
-    for name in names:
-        layers.append(_layer(program, program[name], asked.get(name)))
+    layers: list[LayerCertificate] = []
+    for op in program.dense_ops:
+        layers.append(_layer(program, op, asked.get(op.name)))
         # an accumulator may be the input of the next layer, whose range then follows from the width granted
-        program = program.with_acc_bits({name: layers[-1].acc_bits})
+        program = program.with_acc_bits({op.name: layers[-1].acc_bits})
     return Certificate(program.name, program.digest(), tuple(layers))
 
 
@@ -226,7 +227,7 @@ def check_layers(names, known):
         )
 
 
-def _layer(program, op: Op, acc_bits: int | None) -> LayerCertificate:
+def _layer(program, op: Dense, acc_bits: int | None) -> LayerCertificate:
     weights, bias = _SUMS[type(op)](op)
     inputs = program.formats[op.source]
     bottom, top = _range(op.name, weights, bias, inputs)
@@ -250,7 +251,7 @@ def _layer(program, op: Op, acc_bits: int | None) -> LayerCertificate:
         worst_min_input=_extreme_input(weights[:, worst], inputs, -1),
         sparsity=np.count_nonzero(weights == 0) / weights.size,
         datatype_bits=_datatype_bits(len(weights), op.weight_format, inputs),
-        hls4ml_bits=bounds.hls4ml_acc_bits(len(weights), op.weight_format, inputs, bias_format(bias, op, inputs)),
+        hls4ml_bits=bounds.hls4ml_acc_bits(len(weights), op.weight_format, inputs, _bias_format(bias, op, inputs)),
     )
 
 
@@ -259,7 +260,7 @@ def _dense_sums(op: Dense):
 
 
 # Per op with accumulators: its weight codes as (K, C), the K products of each of C sums, and its bias codes (C,).
-_SUMS = {Dense: _dense_sums}
+_SUMS: dict[type, Callable] = {Dense: _dense_sums}
 
 
 def _range(name, weights, bias, inputs):
@@ -281,7 +282,7 @@ def _datatype_bits(k, weights: FixedPoint, inputs: FixedPoint) -> int:
     return bounds.datatype_acc_bits(k, signed_bits, inputs.bits, inputs.signed)
 
 
-def bias_format(bias, op, inputs: FixedPoint) -> FixedPoint:
+def _bias_format(bias, op, inputs: FixedPoint) -> FixedPoint:
     """The smallest signed format, on the accumulator's grid, that holds the bias codes of a layer."""
     bits = int(bounds.bits_for(min(bias.min(), 0), max(bias.max(), 0)))
     return FixedPoint(bits, op.weight_format.frac + inputs.frac, signed=True)

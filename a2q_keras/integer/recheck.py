@@ -87,7 +87,7 @@ def _datatype_bits(record) -> int:
 
 
 def _hls4ml_bits(record, bias) -> int:
-    """Width and place of the product, ceil(log2 k) bits for the sum, one for the bias, or more where the bias is wider."""
+    """Bits of the product, ceil(log2 k) for the sum and one for the bias, or more where the bias is wider."""
     weights, inputs = record.weight_format, record.input_format
     growth = next(bits for bits in count() if 2**bits >= len(record.weights))
     product = weights.bits + inputs.bits + growth + (not weights.signed and not inputs.signed)

@@ -42,7 +42,7 @@ def decode(record_type, data: dict):
     unknown = set(data) - {field.name for field in fields}
     if unknown:
         raise ValueError(f"unknown entries {sorted(unknown)} in {record_type.__name__}")
-    return record_type(**{field.name: _DECODERS[field.type](data[field.name]) for field in fields})
+    return record_type(**{field.name: _DECODERS[str(field.type)](data[field.name]) for field in fields})
 
 
 def exactly(kind: type, value):

@@ -16,7 +16,7 @@ from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
-ADAPT_EVERY = 32  # training steps between looks at the neighbouring scales
+ADAPT_EVERY = 256  # training steps between looks at the neighbouring scales, once training has settled
 
 
 class AccumulatorAware:
@@ -187,10 +187,13 @@ class AccumulatorAware:
         return codes, weights.straight_through(codes * (scale * 2.0**-spec.input.frac), bias)
 
     def _adapt_scale(self):
-        """Every ADAPT_EVERY training steps, move the scale to the neighbour that now represents the weights best."""
+        """Now and then, move the scale to the neighbour that represents the weights best.
+
+        At steps 0, 1, 2, 4, 8, ... and every ADAPT_EVERY steps: a fresh network finds its scales early.
+        """
         if self.method == "a2q":
             return
-        due = ops.equal(self.steps % ADAPT_EVERY, 0)
+        due = ops.equal(ops.minimum(ops.bitwise_and(self.steps, self.steps - 1), self.steps % ADAPT_EVERY), 0)
         self.scale_log2.assign(ops.cond(due, self._better_scale_log2, lambda: ops.convert_to_tensor(self.scale_log2)))
         self.steps.assign(self.steps + 1)
 

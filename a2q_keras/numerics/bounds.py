@@ -149,7 +149,9 @@ def check_bits(name: str, value, least: int, most: int) -> int:
 def check_range(lo, hi):
     """ConfigurationError unless lo <= 0 <= hi, both integers."""
     if not (isinstance(lo, (int, np.integer)) and isinstance(hi, (int, np.integer)) and lo <= 0 <= hi):
-        raise ConfigurationError(f"the input codes go from lo={lo} to hi={hi}; whole numbers with lo <= 0 <= hi are allowed")
+        raise ConfigurationError(
+            f"the input codes go from lo={lo} to hi={hi}; whole numbers with lo <= 0 <= hi are allowed"
+        )
 
 
 def _channels(q) -> np.ndarray:

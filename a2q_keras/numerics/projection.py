@@ -3,9 +3,9 @@
 `project_l1` is the Euclidean projection onto an L1 ball; `project_codes` the exact integer one onto the exact condition
 of `bounds`.  Weights are (K, C), output channel last; channels are independent of each other.
 
-How `project_codes` works.  Raising the magnitude of weight i from k-1 to k lowers ||q - u||**2 by 2r, r = |u_i| - k + 1/2,
-its reward.  Rewards fall with k, so for a given number of units the best choice is those of the highest reward: a
-soft threshold with the ties filled.  What remains is how many units p go to positive weights and n to negative ones.
+How `project_codes` works. Raising the magnitude of weight i from k-1 to k lowers ||q - u||**2 by 2r with the reward r
+= |u_i| - k + 1/2. Rewards fall with k, so for a given number of units the best choice is those of the highest reward:
+a soft threshold with the ties filled. What remains is how many units p go to positive weights and n to negative ones.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def project_codes(u, weight_bits, acc_bits, lo, hi, bias=0) -> np.ndarray:
 
     argmin ||q - u||**2 over |q_i| <= 2**(weight_bits-1) - 1 such that no partial sum leaves acc_bits bits for inputs
     in [lo, hi] and the bias code `bias` (an int or (C,)).  u = weights / scale.  Among equal minimisers: fewer units,
-    then more positive ones, then lower indices.
+    then more positive ones (not where lo = -hi), then lower indices.
 
     Raises WeightError for NaN, infinite or huge u, AccumulatorOverflowError where the bias alone does not fit.
 
@@ -153,7 +153,7 @@ def _finite(u) -> np.ndarray:
     if len(bad):
         value = u[tuple(bad[0])]
         raise WeightError(
-            f"weight {int(bad[0][0])} of channel {int(bad[0][1])} is {value}; NaN, infinite and huge (2**40) weights have no "
-            "codes: check the training (learning rate, loss) or the scale"
+            f"weight {int(bad[0][0])} of channel {int(bad[0][1])} is {value}; NaN, infinite and huge (2**40) weights "
+            "have no codes: check the training (learning rate, loss) or the scale"
         )
     return u

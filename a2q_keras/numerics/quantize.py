@@ -46,7 +46,7 @@ def codes_for_bias(bias, acc_frac) -> np.ndarray:
 
 
 def search_scale_log2(w, weight_bits, acc_bits, lo, hi, bias=0.0, input_frac=0) -> int:
-    """The exponent e for which the projected codes at scale 2**e are nearest to `w`: argmin ||2**e q(w / 2**e) - w||**2.
+    """The exponent e for which the projected codes q at scale 2**e are nearest to `w`: argmin ||2**e q - w||**2.
 
     With little room in the accumulator a coarse scale wins: fewer units, each worth more.  bias: values (C,), which
     take room, more the finer the scale; input_frac: of the input format.  Zero weights give exponent 0.
@@ -58,18 +58,24 @@ def search_scale_log2(w, weight_bits, acc_bits, lo, hi, bias=0.0, input_frac=0) 
     if largest == 0:
         return 0
     top = math.frexp(largest)[1]
-    errors = {e: _error_at(e, w, weight_bits, acc_bits, lo, hi, bias, input_frac) for e in range(top - weight_bits - 1, top + 1)}
-    best = min(errors, key=errors.get)
+    errors = {
+        e: _error_at(e, w, weight_bits, acc_bits, lo, hi, bias, input_frac)
+        for e in range(top - weight_bits - 1, top + 1)
+    }
+    best = min(errors, key=lambda e: errors[e])
     if errors[best] == math.inf:
         raise AccumulatorOverflowError(
-            f"acc_bits={acc_bits} cannot hold the bias (largest {np.abs(bias).max():.4g}) at any scale of the weights; raise acc_bits"
+            f"acc_bits={acc_bits} cannot hold the bias (largest {np.abs(bias).max():.4g}) at any scale of the weights; "
+            "raise acc_bits"
         )
     return best
 
 
 def _error_at(e, w, weight_bits, acc_bits, lo, hi, bias, input_frac):
     try:
-        codes = projection.project_codes(w * 2.0**-e, weight_bits, acc_bits, lo, hi, codes_for_bias(bias, input_frac - e))
+        codes = projection.project_codes(
+            w * 2.0**-e, weight_bits, acc_bits, lo, hi, codes_for_bias(bias, input_frac - e)
+        )
     except AccumulatorOverflowError:
         return math.inf
     return float(((codes * 2.0**e - w) ** 2).sum())

@@ -46,7 +46,7 @@ def bias_codes(bias, scale, spec: Accumulator):
 
 def plain(kernel, scale, spec: Accumulator):
     """Nearest codes within the weight format, halves toward zero; no bound on the sum.  Method `none`."""
-    return straight_through(nearest_codes(ops.stop_gradient(kernel / scale), spec) * scale, kernel)
+    return straight_through(nearest_codes(ops.stop_gradient(kernel * (1.0 / scale)), spec) * scale, kernel)
 
 
 def nearest_codes(u, spec: Accumulator):
@@ -59,7 +59,7 @@ def exact(kernel, scale, bias, spec: Accumulator):
 
     What inference and export use.  The gradient goes straight through.
     """
-    codes = exact_codes(ops.stop_gradient(kernel / scale), ops.stop_gradient(bias), spec)
+    codes = exact_codes(ops.stop_gradient(kernel * (1.0 / scale)), ops.stop_gradient(bias), spec)
     return straight_through(codes * scale, kernel)
 
 
@@ -75,35 +75,34 @@ def tracked(kernel, scale, bias, threshold, spec: Accumulator):
     weights drawing on it is taken out (the Jacobian of the continuous projection).  Weights at zero keep their
     gradient, so that they can come back.
     """
-    u = ops.stop_gradient(kernel / scale)
-    signs = _signs(u, spec)
-    shrink = sum(ops.abs(sign) * threshold[row] for row, sign in enumerate(signs))
-    magnitude = ops.clip(ops.ceil(ops.abs(u) - shrink - 0.5), 0.0, spec.qmax)
-    drawing = [ops.where(magnitude > 0, sign, 0.0) for sign in signs]
-    units = ops.stack([ops.sum(magnitude * ops.abs(sign), axis=0) for sign in signs])
-    count = ops.maximum(ops.stack([ops.sum(ops.abs(sign), axis=0) for sign in drawing]), 1.0)
-    following = ops.maximum(threshold + (units - budgets(ops.stop_gradient(bias), spec)) / count, 0.0)
+    u = ops.stop_gradient(kernel * (1.0 / scale))
+    shrink = ops.where(u > 0, threshold[0], threshold[-1])
+    codes = ops.sign(u) * ops.clip(ops.ceil(ops.abs(u) - shrink - 0.5), 0.0, spec.qmax)
+    parts = [ops.maximum(codes, 0.0), ops.maximum(-codes, 0.0)] if spec.input.lo == 0 else [ops.abs(codes)]
+    units = ops.stack([ops.sum(part, axis=0) for part in parts])
+    drawing = ops.stack([ops.sum(ops.cast(part > 0, "float32"), axis=0) for part in parts])
+    drawing = ops.maximum(drawing, 1.0)
+    following = ops.maximum(threshold + (units - budgets(ops.stop_gradient(bias), spec)) / drawing, 0.0)
 
     @ops.custom_gradient
     def through(kernel):
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            change = upstream
-            for row, sign in enumerate(drawing):
-                mean = ops.sum(upstream * sign, axis=0) / count[row]
-                change = change - sign * ops.where(threshold[row] > 0, mean, 0.0)
-            return change
+            return upstream - _along_budgets(upstream, codes, ops.where(threshold > 0, 1.0 / drawing, 0.0))
 
-        return ops.sign(u) * magnitude * scale, gradient
+        return codes * scale, gradient
 
     return through(kernel), following
 
 
-def _signs(u, spec: Accumulator):
-    """For each budget the signs of the weights that draw on it: one budget per sign for inputs from zero up."""
-    if spec.input.lo == 0:
-        return [ops.cast(u > 0, "float32"), -ops.cast(u < 0, "float32")]
-    return [ops.sign(u)]
+def _along_budgets(gradient, codes, weight):
+    """The part of `gradient` that changes the sums: its mean over the weights of each budget (rows of `weight`)."""
+    if weight.shape[0] == 1:
+        signs = ops.sign(codes)
+        return signs * (weight[0] * ops.sum(gradient * signs, axis=0))
+    upward = weight[0] * ops.sum(ops.where(codes > 0, gradient, 0.0), axis=0)
+    downward = weight[1] * ops.sum(ops.where(codes < 0, gradient, 0.0), axis=0)
+    return ops.where(codes > 0, upward, ops.where(codes < 0, downward, 0.0))
 
 
 def exact_codes(u, bias, spec: Accumulator):

@@ -30,6 +30,7 @@ def test_figures_of_an_example():
     assert (record.acc_min.tolist(), record.acc_max.tolist()) == ([-30, -1], [49, 0])
     assert (record.needed_bits.tolist(), record.acc_bits, record.slack) == ([7, 1], 7, 0)
     assert (record.worst_channel, record.sparsity) == (0, 0.5)
+    assert (cert.worst_case_input("fc").tolist(), cert.worst_case_input("fc", 1).tolist()) == ([15, 0], [0, 0])
     assert (record.datatype_bits, record.hls4ml_bits) == (10, 10)
     assert cert.ok and cert.overflows == [] and cert.raise_if_unsafe() is cert and cert.acc_bits == {"fc": 7}
 
@@ -62,13 +63,13 @@ def test_unsafe_widths_name_the_layer_the_channel_and_what_to_do():
 
 @pytest.mark.parametrize("asked", [{"fc3": 16}, {"relu1": 16}, {"x": 16}])
 def test_unknown_layers_are_refused_with_a_list(asked):
-    with pytest.raises(ConfigurationError, match="no layer '.*' with an accumulator .* its layers are 'fc1', 'fc2'"):
+    with pytest.raises(ConfigurationError, match=r"no layer '.*' with an accumulator .* its layers are 'fc1', 'fc2'"):
         certify(mlp(), asked)
 
 
 @pytest.mark.parametrize("bits", [1, 65, 16.0, "16", True])
 def test_widths_that_are_not_allowed(bits):
-    with pytest.raises(ConfigurationError, match="acc_bits of layer 'fc1'=.* a whole number from 2 to 64"):
+    with pytest.raises(ConfigurationError, match=r"acc_bits of layer 'fc1'=.* a whole number from 2 to 64"):
         certify(mlp(), bits)
 
 
@@ -114,7 +115,9 @@ def test_a_negative_bias_counts_only_where_it_comes_last(bias, last_sum):
     assert total == last_sum and cert["fc"].acc_max == max(last_sum, 45)
 
 
-@pytest.mark.parametrize("channel, sign, message", [(4, 1, "channels 0 to 3; got 4"), (-1, 1, "got -1"), (0, 2, "sign=2")])
+@pytest.mark.parametrize(
+    "channel, sign, message", [(4, 1, "channels 0 to 3; got 4"), (-1, 1, "got -1"), (0, 2, "sign=2")]
+)
 def test_worst_cases_that_do_not_exist(channel, sign, message):
     with pytest.raises(ConfigurationError, match=message):
         certify(mlp()).worst_case_input("fc1", channel, sign)
@@ -147,7 +150,7 @@ def test_save_and_load(tmp_path):
     assert Certificate.load(tmp_path / "cert.json").verify().to_json() == cert.to_json()
     record = json.loads((tmp_path / "cert.json").read_text())["layers"][0]
     assert record["worst_max_input"]["codes"] == cert.worst_case_input("fc1").tolist()
-    with pytest.raises(FileError, match="none.json does not exist"):
+    with pytest.raises(FileError, match=r"none\.json does not exist"):
         Certificate.load(tmp_path / "none.json")
 
 
@@ -246,7 +249,9 @@ def test_texts_that_are_no_certificate(entries, message):
         Certificate.from_json(json.dumps(record))
 
 
-@pytest.mark.parametrize("figure, shape", [("bias", [3]), ("acc_max", [1, 4]), ("worst_max_input", [5]), ("weights", [24])])
+@pytest.mark.parametrize(
+    "figure, shape", [("bias", [3]), ("acc_max", [1, 4]), ("worst_max_input", [5]), ("weights", [24])]
+)
 def test_arrays_that_do_not_fit_are_refused(figure, shape):
     record = json.loads(certify(mlp()).to_json())
     record["layers"][0][figure] = {"shape": shape, "codes": [0] * int(np.prod(shape))}

@@ -47,7 +47,7 @@ def saved(tmp_path):
 
 
 def outcome(path, data: bytes) -> str:
-    """"equal" or "refused" for a file of these bytes; anything else is a failure."""
+    """ "equal" or "refused" for a file of these bytes; anything else is a failure."""
     path.write_bytes(data)
     try:
         program = file.load(path)
@@ -112,7 +112,7 @@ def test_content_that_makes_no_program_is_refused(saved, entries, message):
 
 def test_other_versions_are_named(saved):
     saved.write_text(saved.read_text().replace('"version": 1', '"version": 2'))
-    with pytest.raises(FileError, match="net.a2q is a .* of version 2; this a2q_keras reads version 1"):
+    with pytest.raises(FileError, match=r"net\.a2q is a .* of version 2; this a2q_keras reads version 1"):
         file.load(saved)
 
 
@@ -122,7 +122,7 @@ def test_other_files_are_refused(saved, data):
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
-    with pytest.raises(FileError, match="none.a2q does not exist; check the name or save"):
+    with pytest.raises(FileError, match=r"none\.a2q does not exist; check the name or save"):
         file.load(tmp_path / "none.a2q")
-    with pytest.raises(FileError, match="cannot be read .*check the name"):
+    with pytest.raises(FileError, match=r"cannot be read .*check the name"):
         file.load(tmp_path)

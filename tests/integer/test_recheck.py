@@ -35,5 +35,7 @@ def test_type_based_widths_equal_those_of_bounds(inputs, weight_format, k, bias)
 def test_the_message_says_what_to_do():
     record = certify(mlp())["fc2"]
     object.__setattr__(record, "sparsity", 0.75)
-    with pytest.raises(FileError, match=r"layer 'fc2': sparsity is 0.75 in the certificate, its codes give .*certify the program again"):
+    with pytest.raises(
+        FileError, match=r"layer 'fc2': sparsity is 0.75 in the certificate, its codes give .*certify the program again"
+    ):
         recheck.check(record)

@@ -112,13 +112,15 @@ def test_headroom_is_what_the_bias_leaves(acc_bits):
 
 
 def test_headroom_names_the_channel_whose_bias_does_not_fit():
-    with pytest.raises(AccumulatorOverflowError, match=r"channel 1: the bias code -200 needs 9 bits, acc_bits=8 holds -128 to 127"):
+    with pytest.raises(
+        AccumulatorOverflowError, match=r"channel 1: the bias code -200 needs 9 bits, acc_bits=8 holds -128 to 127"
+    ):
         bounds.headroom(8, np.array([100, -200, 130]))
 
 
 @pytest.mark.parametrize("value", [1, 65, 8.0, True, "8", None])
 def test_bits_that_are_not_allowed(value):
-    with pytest.raises(ConfigurationError, match="acc_bits=.* is not allowed; give a whole number from 2 to 64"):
+    with pytest.raises(ConfigurationError, match=r"acc_bits=.* is not allowed; give a whole number from 2 to 64"):
         bounds.headroom(value)
 
 

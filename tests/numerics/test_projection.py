@@ -9,7 +9,14 @@ from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, Weigh
 from a2q_keras.numerics import bounds, projection
 from tests.strategies import seeded
 
-RANGES = {"unsigned": (0, 3), "signed": (-4, 3), "symmetric": (-3, 3), "narrow": (-1, 5), "negative": (-3, 0), "off": (0, 0)}
+RANGES = {
+    "unsigned": (0, 3),
+    "signed": (-4, 3),
+    "symmetric": (-3, 3),
+    "narrow": (-1, 5),
+    "negative": (-3, 0),
+    "off": (0, 0),
+}
 
 
 def every_code(k, qmax):
@@ -55,18 +62,29 @@ def test_project_codes_is_the_minimiser(kind, lo, hi, k, weight_bits):
         assert np.abs(q).max() <= 2 ** (weight_bits - 1) - 1
 
 
-@pytest.mark.parametrize("lo, hi", [(0, 3), (-4, 3), (-1, 5)])
+@pytest.mark.parametrize("lo, hi", [(0, 3), (-4, 3), (-1, 5), (-5, 1), (-2, 1)])
 def test_among_equal_minimisers_fewer_units_then_positive_ones_then_lower_indices(lo, hi):
     rng = np.random.default_rng(5)
     codes = every_code(3, 3)
-    for acc_bits in range(3, 7):
-        u = draws("ties", 3, rng)
-        mask = safe(codes, acc_bits, lo, hi, np.zeros(u.shape[1], int))
+    for acc_bits in range(3, 8):
+        u = draws("ties", 3, rng, 150)
+        bias = rng.integers(-(2 ** (acc_bits - 1)), 2 ** (acc_bits - 1), u.shape[1])
+        mask = safe(codes, acc_bits, lo, hi, bias)
         best = smallest_distance(u, codes, mask)
-        q = projection.project_codes(u, 3, acc_bits, lo, hi)
+        q = projection.project_codes(u, 3, acc_bits, lo, hi, bias)
         for c in range(u.shape[1]):
             equal = codes[mask[:, c] & (((codes - u[:, c]) ** 2).sum(axis=1) == best[c])]
             assert q[:, c].tolist() == min(equal.tolist(), key=preference)
+
+
+@pytest.mark.parametrize("lo, hi", [(0, 15), (-8, 7), (-7, 7)])
+def test_many_ties_go_to_the_lower_indices(lo, hi):
+    rng = np.random.default_rng(3)
+    for k in (20, 300, 2000):
+        u = rng.choice([0.75, 2.75, -1.75, 0.7], k)
+        q = projection.project_codes(u[:, None], 4, 12, lo, hi)[:, 0]
+        for value in np.unique(u):
+            assert (np.diff(np.abs(q[u == value])) <= 0).all()
 
 
 def preference(q):
@@ -159,5 +177,5 @@ def test_project_l1_per_column_and_closest():
 
 
 def test_project_l1_refuses_a_negative_radius():
-    with pytest.raises(ConfigurationError, match="radius=-1.0 is negative"):
+    with pytest.raises(ConfigurationError, match=r"radius=-1\.0 is negative"):
         projection.project_l1(np.ones((2, 1)), -1)

@@ -23,7 +23,9 @@ def by_the_paper(v, norm, scale, acc_bits, weight_bits, input_bits, signed, zero
 @pytest.mark.parametrize("zero_centered", [False, True], ids=["a2q", "a2q+"])
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("scale", [2.0**-5, 1.0, 0.1, 1 / 3, 0.0371], ids=lambda s: f"scale{s:.3g}")
-@pytest.mark.parametrize("acc_bits, weight_bits, input_bits", [(8, 4, 4), (12, 4, 4), (16, 8, 8), (10, 6, 1), (20, 8, 4)])
+@pytest.mark.parametrize(
+    "acc_bits, weight_bits, input_bits", [(8, 4, 4), (12, 4, 4), (16, 8, 8), (10, 6, 1), (20, 8, 4)]
+)
 def test_a2q_is_the_formula(acc_bits, weight_bits, input_bits, signed, scale, zero_centered):
     rng = np.random.default_rng([acc_bits, input_bits, signed])
     v, norm = rng.normal(size=(23, 6)), scale * rng.uniform(1, 400, 6)
@@ -51,7 +53,7 @@ def test_equal_weights_with_codes_on_integers_stay_within_the_bound(scale, signe
 
 @pytest.mark.parametrize("scale", [0.1, 0.3, 1 / 3, 0.7, 1e-3, 2.0**-6])
 def test_a_budget_of_whole_units_for_equal_weights(scale):
-    """The budget is exactly `unit` for each of K weights, at scales where s * x / s misses x: unit, or one less, each."""
+    """The budget is exactly `unit` for each of K weights, at scales where s * x / s misses x."""
     for k in range(1, 120):
         for unit in (1, 2, 3, 7):
             bias = 2**15 - 1 - k * unit * 16

@@ -6,7 +6,13 @@ from keras import ops
 from a2q_keras.numerics import projection as numeric
 from a2q_keras.quantizers import projection as trained
 
-SHAPES = {"k1_2bits": (1, 1), "k3_4bits": (3, 7), "k17_2bits": (17, 1), "k200_4bits": (200, 7), "k300_8bits": (300, 127)}
+SHAPES = {
+    "k1_2bits": (1, 1),
+    "k3_4bits": (3, 7),
+    "k17_2bits": (17, 1),
+    "k200_4bits": (200, 7),
+    "k300_8bits": (300, 127),
+}
 CHANNELS = 24
 SEEDS = range(3)
 

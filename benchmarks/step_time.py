@@ -67,7 +67,7 @@ def turn(step, repeats):
     return (time.perf_counter() - start) / repeats
 
 
-def measure(repeats=100, turns=15):
+def measure(repeats=200, turns=15):
     """Rows of (inputs, method, acc_bits, ms, peer ms, ratio)."""
     rows = []
     for inputs in INPUTS:

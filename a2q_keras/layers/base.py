@@ -17,6 +17,7 @@ from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
 ADAPT_EVERY = 256  # training steps between looks at the neighbouring scales, once training has settled
+SEARCH_EVERY = 16  # training steps for which the thresholds of the projection are held
 
 
 class AccumulatorAware:
@@ -88,16 +89,13 @@ class AccumulatorAware:
         self.scale_log2 = self.add_weight(
             name="scale_log2", shape=(), initializer=self._initial_scale_log2, trainable=learned, autocast=False
         )
+        shape = weights.thresholds_shape(self.kernel.shape[-1], self.accumulator)
+        self.held = self.add_weight(name="held", shape=shape, initializer="zeros", trainable=False)
         self.steps = self.add_weight(name="steps", shape=(), initializer="zeros", dtype="int32", trainable=False)
         if learned:
             self.norm_log2 = self.add_weight(
                 name="norm_log2", shape=(self.kernel.shape[-1],), initializer=self._initial_norm_log2, autocast=False
             )
-
-        if self.method == "exact":
-            rows = 2 if self.input_format.lo == 0 else 1
-            shape = (rows, self.kernel.shape[-1])
-            self.threshold = self.add_weight(name="threshold", shape=shape, initializer="zeros", trainable=False)
 
     def _initial_scale_log2(self, shape, dtype=None):
         return ops.cast(self._fitted_scale_log2(), dtype or "float32")
@@ -123,13 +121,6 @@ class AccumulatorAware:
         self.scale_log2.assign(float(self._fitted_scale_log2()))
         if self.method == "a2q":
             self.norm_log2.assign(self._initial_norm_log2(None))
-        if self.method == "exact":
-            self._settle_threshold()
-
-    def _settle_threshold(self, steps=20):
-        """Bring the threshold that training carries along to its place for the current weights."""
-        for _ in range(steps):
-            self.quantized_weights(training=True)
 
     def set_float_weights(self, kernel, bias=None):
         """Start from the weights of a float layer: take them over and fit the scale to them."""
@@ -162,20 +153,17 @@ class AccumulatorAware:
     def quantized_weights(self, training=False):
         """(kernel, bias) as the forward pass uses them: values of codes that meet the bound; bias None without one.
 
-        In training, method "exact" uses a threshold that is carried from step to step and may be a few units off.
+        In training, method "exact" uses thresholds up to SEARCH_EVERY steps old, and may miss a budget by a few units.
         """
         spec, scale = self.accumulator, exp2(self.scale_log2)
-        kernel = ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
         codes, bias = self._quantized_bias(scale, spec)
-        if self.method == "exact" and training:
-            kernel, threshold = weights.tracked(kernel, scale, codes, self.threshold, spec)
-            self.threshold.assign(threshold)
-        elif self.method == "exact":
-            kernel = weights.exact(kernel, scale, codes, spec)
+        if self.method == "exact":
+            held = ops.convert_to_tensor(self.held) if training else None
+            kernel = weights.exact(self._columns(), scale, codes, spec, held)
         elif self.method == "a2q":
-            kernel = weights.a2q(kernel, self.norm_log2, scale, codes, spec)
+            kernel = weights.a2q(self._columns(), self.norm_log2, scale, codes, spec)
         else:
-            kernel = weights.plain(kernel, scale, spec)
+            kernel = weights.plain(self._columns(), scale, spec)
         return ops.reshape(kernel, self.kernel.shape), bias
 
     def _quantized_bias(self, scale, spec):
@@ -186,20 +174,37 @@ class AccumulatorAware:
         codes = weights.bias_codes(bias, scale, spec)
         return codes, weights.straight_through(codes * (scale * 2.0**-spec.input.frac), bias)
 
-    def _adapt_scale(self):
-        """Now and then, move the scale to the neighbour that represents the weights best.
+    def _prepare_step(self):
+        """Before a training step: now and then look for a better scale and for the thresholds of the projection.
 
-        At steps 0, 1, 2, 4, 8, ... and every ADAPT_EVERY steps: a fresh network finds its scales early.
+        The scale is looked at in steps 0, 1, 2, 4, 8, ... and every ADAPT_EVERY steps: a fresh network finds it early.
         """
         if self.method == "a2q":
             return
-        due = ops.equal(ops.minimum(ops.bitwise_and(self.steps, self.steps - 1), self.steps % ADAPT_EVERY), 0)
-        self.scale_log2.assign(ops.cond(due, self._better_scale_log2, lambda: ops.convert_to_tensor(self.scale_log2)))
+        early = ops.equal(ops.bitwise_and(self.steps, self.steps - 1), 0)
+        due = ops.logical_or(early, ops.equal(self.steps % SEARCH_EVERY, 0))
+        adapt = ops.logical_or(early, ops.equal(self.steps % ADAPT_EVERY, 0))
+        scale_log2, held = ops.convert_to_tensor(self.scale_log2), ops.convert_to_tensor(self.held)
+        scale_log2, held = ops.cond(due, lambda: self._searched(scale_log2, adapt), lambda: (scale_log2, held))
+        self.scale_log2.assign(scale_log2)
+        self.held.assign(held)
         self.steps.assign(self.steps + 1)
 
-    def _better_scale_log2(self):
-        kernel = ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
-        return weights.better_scale_log2(kernel, self._bias_or_zeros(), self.scale_log2, self.method, self.accumulator)
+    def _searched(self, scale_log2, adapt):
+        """(scale_log2, held) found anew."""
+        kernel, bias, spec = self._columns(), self._bias_or_zeros(), self.accumulator
+        scale_log2 = ops.cond(
+            adapt,
+            lambda: weights.better_scale_log2(kernel, bias, scale_log2, self.method, spec),
+            lambda: scale_log2,
+        )
+        if self.method != "exact":
+            return scale_log2, ops.convert_to_tensor(self.held)
+        scale = exp2(scale_log2)
+        return scale_log2, weights.thresholds(kernel * (1.0 / scale), weights.bias_codes(bias, scale, spec), spec)
+
+    def _columns(self):
+        return ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
 
     def _bias_or_zeros(self):
         if not self.use_bias:

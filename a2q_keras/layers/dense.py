@@ -44,7 +44,7 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
         if self.input_quantizer is not None:
             inputs = self.input_quantizer(inputs)
         if training:
-            self._adapt_scale()
+            self._prepare_step()
         kernel, bias = self.quantized_weights(training)
         self._add_penalty()
         outputs = ops.matmul(inputs, kernel)

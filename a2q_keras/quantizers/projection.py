@@ -1,7 +1,10 @@
-"""`numerics.projection` in keras.ops, for use inside a training step: the same codes, found without sorting.
+"""`numerics.projection.take_units` in keras.ops, for use inside a training step: the same codes, found without sorting.
 
-Codes, units and budgets are whole numbers held in float32, exact below 2**24.  Every comparison is between exact
-numbers, so the codes do not depend on the backend, on compilation or on the order of a sum.
+Codes, units and budgets are whole numbers held in float32, exact below 2**24, and every comparison is between exact
+numbers: the codes depend neither on the backend nor on the order of a sum.
+
+The search for the thresholds has the weights in rows, because a sum along the last axis is then a matrix product with
+ones, the fastest sum there is; the codes are made in the layout of the weights.
 """
 
 from __future__ import annotations
@@ -11,78 +14,119 @@ from keras import ops
 GRID = 2.0**-24  # rewards of float32 weights are multiples of this
 
 
-def take_units(magnitude, qmax, budget):
-    """Codes 0..qmax nearest to `magnitude` (K, C) with at most `budget` (C,) units per column: highest reward first.
+def take_units(u, qmax, budget):
+    """The whole numbers within +-qmax nearest to `u` (K, C) whose units fit the budgets, float32, not differentiable.
 
-    The twin of `numerics.projection.take_units`; float32, not differentiable.
+    budget (1, C): of all units of a column; (2, C): of those above and of those below zero.  The units of the highest
+    reward are taken, ties by index.
     """
-    return _take(ops.abs(magnitude), [ops.ones_like(magnitude)], qmax, budget[None])
+    return apply(u, qmax, thresholds(u, qmax, budget))
 
 
-def take_signed(u, qmax, positive, negative):
-    """Codes nearest to `u` with at most `positive` (C,) units above and `negative` (C,) units below zero."""
-    sides = [ops.cast(u > 0, "float32"), ops.cast(u < 0, "float32")]
-    return ops.sign(u) * _take(ops.abs(u), sides, qmax, ops.stack([positive, negative]))
+def thresholds(u, qmax, budget):
+    """What decides which units are taken: float32 (4, budgets, C).
+
+    level + cut, the reward above which units are taken; how many of the ties at it are taken besides; and the share of
+    the budget that each weight drawing on it stands for, 1 / (weights above zero), or 0 where all units fit.
+    """
+    rows = ops.transpose(u)
+    sides = [ops.abs(rows)] if budget.shape[0] == 1 else [ops.relu(rows), ops.relu(-rows)]
+    found = _search(ops.concatenate(sides, axis=0), qmax, ops.reshape(budget, (-1,)))
+    return ops.reshape(ops.stack(found), (4, *budget.shape))
 
 
-def _take(magnitude, sides, qmax, budget):
-    """Both of the above: `sides` are disjoint masks (K, C), each with its row of `budget` (sides, C)."""
+def apply(u, qmax, thresholds, fill=True):
+    """The codes of `u` (K, C) by given thresholds; with fill=False no tie is taken."""
+    level, cut, missing, _ = (thresholds[row] for row in range(4))
+    above = u > 0
+    units = ops.ceil(ops.abs(u) - 0.5)
+    reward = ops.abs(u) - units + 0.5
+    left = units - ops.where(above, level[0], level[-1])
+    at_level = (left > 0) & (left <= qmax)
+    edge = ops.where(above, cut[0], cut[-1])
+    codes = ops.clip(left - 1.0, 0.0, qmax) + ops.cast(at_level & (reward > edge), "float32")
+    if fill:
+        ties = at_level & (reward == edge)
+        sides = [ties] if missing.shape[0] == 1 else [ties & above, ties & ~above]
+        codes = _fill(codes, [ops.cast(side, "float32") for side in sides], missing)
+    return ops.sign(u) * codes
+
+
+def _fill(codes, sides, missing):
+    """One more unit for the first `missing` ties of each column.  Mostly there are none, and the loop does not run."""
+    index = ops.arange(codes.shape[0], dtype="int32")[:, None]
+
+    def unsettled(codes, missing, *sides):
+        return ops.any(missing > 0.5)
+
+    def add(codes, missing, *sides):
+        hits = [
+            side * ops.cast((index == ops.cast(ops.argmax(side, axis=0), "int32")) & (missing[row] > 0.5), "float32")
+            for row, side in enumerate(sides)
+        ]
+        return (codes + sum(hits), missing - 1.0, *(side - hit for side, hit in zip(sides, hits)))
+
+    return ops.while_loop(unsettled, add, (codes, missing, *sides))[0]
+
+
+def _search(magnitude, qmax, budget):
+    """`thresholds` of rows (R, K) with budgets (R,): level, cut, missing, share, each (R,)."""
     units = ops.ceil(magnitude - 0.5)
     reward = magnitude - units + 0.5
-
-    def spread(rows):
-        return sum(side * rows[i] for i, side in enumerate(sides)) if len(sides) > 1 else rows[0][None]
-
-    def totals(codes):
-        return ops.stack([ops.sum(codes * side, axis=0) for side in sides])
-
-    level = _level(units, spread, totals, qmax, budget)
-    base = ops.clip(units - spread(level) - 1.0, 0.0, qmax)
-    at_level = ops.clip(units - spread(level), 0.0, qmax) > base
-    keys = ops.where(at_level, reward, 0.0)
-    missing = budget - totals(base)
-    cut, taken = _cut(keys, spread, totals, missing)
-    base = base + ops.cast(keys > spread(cut), "float32")
-    ties = ops.cast(at_level & (keys == spread(cut)), "float32")
-    return base + _first(ties, spread, totals, ops.minimum(missing - taken, totals(ties)))
+    full = _total(ops.minimum(units, qmax)) > budget
+    level = _level(units, qmax, budget, full)
+    left = units - level[:, None]
+    keys = ops.where((left > 0) & (left <= qmax), reward, 0.0)
+    missing = budget - _total(ops.clip(left - 1.0, 0.0, qmax))
+    cut, taken = _cut(keys, missing)
+    drawing = _count((left > 1) | (keys > cut[:, None]))
+    return level, cut, ops.where(full, missing - taken, 0.0), ops.cast(full, "float32") / ops.maximum(drawing, 1.0)
 
 
-def _level(units, spread, totals, qmax, budget):
+def _total(rows):
+    return ops.matmul(rows, ops.ones((rows.shape[1], 1)))[:, 0]
+
+
+def _count(mask):
+    return _total(ops.cast(mask, "float32"))
+
+
+def _level(units, qmax, budget, full):
     """Smallest whole threshold at which the units of a reward above level + 1 fit the budget, by bisection."""
 
     def unsettled(below, above):
         return ops.any(above - below > 1.5)
 
     def halve(below, above):
-        middle = ops.ceil((below + above) / 2)  # upward, so that a settled column (above = below + 1) stays
-        fits = totals(ops.clip(units - spread(middle) - 1.0, 0.0, qmax)) <= budget
+        middle = ops.ceil((below + above) / 2)  # upward, so that a settled row (above = below + 1) stays
+        fits = _total(ops.clip(units - middle[:, None] - 1.0, 0.0, qmax)) <= budget
         return ops.where(fits, below, middle), ops.where(fits, middle, above)
 
-    start = -ops.ones_like(budget), ops.zeros_like(budget) + ops.max(units)
-    return ops.while_loop(unsettled, halve, start)[1]
+    most = ops.where(full, ops.max(units, axis=1), 0.0)
+    return ops.while_loop(unsettled, halve, (-ops.ones_like(budget), most))[1]
 
 
-def _cut(keys, spread, totals, missing):
+def _cut(keys, missing):
     """(cut, count): the threshold above which `count` keys lie, count = missing but for ties at the cut itself.
 
     A search on the grid of all rewards: by interpolation, as keys are spread evenly, with a bisection every third step.
     """
-    available = totals(ops.cast(keys > 0, "float32"))
+    available = _count(keys > 0)
     enough = available <= missing
 
-    def open_(below, above, few):
+    def is_open(below, above, few):
         return (above - below > 1.5 * GRID) & (few < missing)
 
     def unsettled(step, below, above, many, few):
-        return ops.any(open_(below, above, few))
+        return ops.any(is_open(below, above, few))
 
     def narrow(step, below, above, many, few):
         share = ops.where(step % 3 == 2, 0.5, (many - missing) / ops.maximum(many - few, 1.0))
         guess = ops.floor((below + (above - below) * share) / GRID) * GRID
         guess = ops.clip(guess, below + GRID, above - GRID)
-        count = totals(ops.cast(keys > spread(guess), "float32"))
-        is_open, fits = open_(below, above, few), count <= missing
-        low, high = is_open & ~fits, is_open & fits
+        count = _count(keys > guess[:, None])
+        still, fits = is_open(below, above, few), count <= missing
+        low, high = still & ~fits, still & fits
         return (
             step + 1,
             ops.where(low, guess, below),
@@ -96,20 +140,3 @@ def _cut(keys, spread, totals, missing):
     few = ops.where(enough, available, zeros)
     state = ops.while_loop(unsettled, narrow, (0, zeros, above, available, few))
     return state[2], state[4]
-
-
-def _first(ties, spread, totals, count):
-    """A mask of the first `count` ones of `ties` in each column: ties go by index.  Costs nothing where count is zero."""
-    index = ops.cumsum(ops.ones_like(ties[:, :1]), axis=0)
-
-    def unsettled(below, above):
-        return ops.any((above - below > 1.5) & (count > 0))
-
-    def halve(below, above):
-        middle = ops.floor((below + above) / 2)
-        fits = totals(ties * ops.cast(index <= spread(middle), "float32")) <= count
-        return ops.where(fits, middle, below), ops.where(fits, above, middle)
-
-    start = ops.zeros_like(count), ops.zeros_like(count) + ties.shape[0] + 1.0
-    last = ops.where(count > 0, ops.while_loop(unsettled, halve, start)[0], 0.0)
-    return ties * ops.cast(index <= spread(last), "float32")

@@ -54,67 +54,58 @@ def nearest_codes(u, spec: Accumulator):
     return ops.sign(u) * ops.clip(ops.ceil(ops.abs(u) - 0.5), 0.0, spec.qmax)
 
 
-def exact(kernel, scale, bias, spec: Accumulator):
+def exact(kernel, scale, bias, spec: Accumulator, held=None):
     """The nearest codes that meet the exact condition with the bias codes `bias`.  Method `exact`.
 
-    What inference and export use.  The gradient goes straight through.
-    """
-    codes = exact_codes(ops.stop_gradient(kernel * (1.0 / scale)), ops.stop_gradient(bias), spec)
-    return straight_through(codes * scale, kernel)
+    held: thresholds found by `thresholds` for these weights a few training steps ago, to save the search; the codes may
+    then miss the budget by a few units.
 
-
-def tracked(kernel, scale, bias, threshold, spec: Accumulator):
-    """(weights, next threshold): the training form of `exact`, in one pass over the weights.
-
-    The projection is a soft threshold, u -> sign(u) * max(|u| - t, 0) rounded, with a t per budget (rows of `threshold`,
-    (budgets, C)) that makes the units meet it.  Weights move little in a training step, so t is not searched anew: it
-    is carried along and corrected by one Newton step, t += (units - budget) / (weights drawing on it).  The units of a
-    step can thus miss the budget by a few; `exact` never does.
-
-    Gradient: straight through the rounding; along a budget in use (t > 0) the part that would change the sum of the
-    weights drawing on it is taken out (the Jacobian of the continuous projection).  Weights at zero keep their
-    gradient, so that they can come back.
+    Gradient: straight through the rounding; along a budget that is used up, the part that would change the sum of the
+    weights drawing on it is taken out (the Jacobian of the continuous projection).  Weights projected to zero keep
+    their gradient, so that they can come back.
     """
     u = ops.stop_gradient(kernel * (1.0 / scale))
-    shrink = ops.where(u > 0, threshold[0], threshold[-1])
-    codes = ops.sign(u) * ops.clip(ops.ceil(ops.abs(u) - shrink - 0.5), 0.0, spec.qmax)
-    parts = [ops.maximum(codes, 0.0), ops.maximum(-codes, 0.0)] if spec.input.lo == 0 else [ops.abs(codes)]
-    units = ops.stack([ops.sum(part, axis=0) for part in parts])
-    drawing = ops.stack([ops.sum(ops.cast(part > 0, "float32"), axis=0) for part in parts])
-    drawing = ops.maximum(drawing, 1.0)
-    following = ops.maximum(threshold + (units - budgets(ops.stop_gradient(bias), spec)) / drawing, 0.0)
+    found = thresholds(u, bias, spec) if held is None else held
+    codes = projection.apply(u, spec.qmax, found, fill=held is None)
 
     @ops.custom_gradient
     def through(kernel):
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            return upstream - _along_budgets(upstream, codes, ops.where(threshold > 0, 1.0 / drawing, 0.0))
+            return upstream - _along_budgets(upstream, codes, found[3])
 
         return codes * scale, gradient
 
-    return through(kernel), following
+    return through(kernel)
 
 
-def _along_budgets(gradient, codes, weight):
-    """The part of `gradient` that changes the sums: its mean over the weights of each budget (rows of `weight`)."""
-    if weight.shape[0] == 1:
-        signs = ops.sign(codes)
-        return signs * (weight[0] * ops.sum(gradient * signs, axis=0))
-    upward = weight[0] * ops.sum(ops.where(codes > 0, gradient, 0.0), axis=0)
-    downward = weight[1] * ops.sum(ops.where(codes < 0, gradient, 0.0), axis=0)
-    return ops.where(codes > 0, upward, ops.where(codes < 0, downward, 0.0))
+def thresholds(u, bias, spec: Accumulator):
+    """The thresholds of the exact projection of u = w / s; see `projection.thresholds`."""
+    return projection.thresholds(u, spec.qmax, budgets(ops.stop_gradient(bias), spec))
+
+
+def thresholds_shape(channels: int, spec: Accumulator) -> tuple[int, int, int]:
+    """The shape of `thresholds`: one budget per sign for inputs from zero up, else one for both signs."""
+    return 4, 2 if spec.input.lo == 0 else 1, channels
 
 
 def exact_codes(u, bias, spec: Accumulator):
-    """The twin of `numerics.projection.project_codes`, for inputs from zero up and for symmetric inputs.
+    """The twin of `numerics.projection.project_codes`, float32, for inputs from zero up and for symmetric inputs.
 
     Other signed inputs [lo, hi] are taken as [-h, h], h = max(-lo, hi), which is sound: two's complement has one more
     code below zero than above.
     """
-    room = budgets(bias, spec)
-    if spec.input.lo == 0:
-        return projection.take_signed(u, spec.qmax, room[0], room[1])
-    return ops.sign(u) * projection.take_units(ops.abs(u), spec.qmax, room[0])
+    return projection.take_units(u, spec.qmax, budgets(bias, spec))
+
+
+def _along_budgets(gradient, codes, share):
+    """The part of `gradient` (K, C) that changes the sums of full budgets: its mean over the weights of each budget."""
+    if share.shape[0] == 1:
+        signs = ops.sign(codes)
+        return signs * (share[0] * ops.sum(gradient * signs, axis=0))
+    above = share[0] * ops.sum(ops.where(codes > 0, gradient, 0.0), axis=0)
+    below = share[1] * ops.sum(ops.where(codes < 0, gradient, 0.0), axis=0)
+    return ops.where(codes > 0, above, ops.where(codes < 0, below, 0.0))
 
 
 def budgets(bias, spec: Accumulator):
@@ -184,4 +175,4 @@ def _a2q_codes(v, norm_log2, scale, limit, spec: Accumulator):
     codes = ops.cast(ops.clip(ops.trunc(w / scale), -spec.qmax, spec.qmax), "float32")
     # Floating point can exceed the bound by a unit where w / s is a whole number; take it back.
     whole = ops.cast(ops.minimum(ops.floor(limit), 2.0**COUNTABLE_BITS), "float32")
-    return ops.sign(codes) * projection.take_units(ops.abs(codes), spec.qmax, whole)
+    return projection.take_units(codes, spec.qmax, whole[None])

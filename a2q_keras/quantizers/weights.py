@@ -72,7 +72,7 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     def through(kernel):
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            return upstream - _along_budgets(upstream, codes, found[3])
+            return upstream - _along_budgets(upstream, u, found[0] + found[1] + 0.5, found[3])
 
         return codes * scale, gradient
 
@@ -98,14 +98,17 @@ def exact_codes(u, bias, spec: Accumulator):
     return projection.take_units(u, spec.qmax, budgets(bias, spec))
 
 
-def _along_budgets(gradient, codes, share):
-    """The part of `gradient` (K, C) that changes the sums of full budgets: its mean over the weights of each budget."""
+def _along_budgets(gradient, u, edge, share):
+    """The part of `gradient` (K, C) that changes the sums of full budgets: its mean over the weights of each budget.
+
+    Those are the weights beyond `edge` (budgets, C); share: 1 over their number, 0 where the budget is not used up.
+    """
     if share.shape[0] == 1:
-        signs = ops.sign(codes)
-        return signs * (share[0] * ops.sum(gradient * signs, axis=0))
-    above = share[0] * ops.sum(ops.where(codes > 0, gradient, 0.0), axis=0)
-    below = share[1] * ops.sum(ops.where(codes < 0, gradient, 0.0), axis=0)
-    return ops.where(codes > 0, above, ops.where(codes < 0, below, 0.0))
+        drawing = ops.where(ops.abs(u) > edge[0], ops.sign(u), 0.0)
+        return drawing * (share[0] * ops.sum(gradient * drawing, axis=0))
+    above = share[0] * ops.sum(ops.where(u > edge[0], gradient, 0.0), axis=0)
+    below = share[1] * ops.sum(ops.where(u < -edge[1], gradient, 0.0), axis=0)
+    return ops.where(u > edge[0], above, ops.where(u < -edge[1], below, 0.0))
 
 
 def budgets(bias, spec: Accumulator):

@@ -40,7 +40,7 @@ def digits(test_share: float = 0.25, seed: int = 0) -> Dataset:
 
 
 def load(name: str, data_dir=None) -> Dataset:
-    """"digits", or `name`.npz in `data_dir` with arrays x_train, y_train, x_test, y_test; images are flattened.
+    """ "digits", or `name`.npz in `data_dir` with arrays x_train, y_train, x_test, y_test; images are flattened.
 
     uint8 pixels are divided by 256.  Raises FileError where the file is missing or lacks an array.
     """

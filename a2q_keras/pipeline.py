@@ -9,9 +9,9 @@ from pathlib import Path
 
 from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.report import CosimReport
-from a2q_keras.errors import ConfigurationError
+from a2q_keras.errors import A2QError, ConfigurationError, FileError
 from a2q_keras.hls import project
-from a2q_keras.integer import certificate, file
+from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
 from a2q_keras.integer.graph import IntegerProgram
 
@@ -24,7 +24,9 @@ def integer_model(model) -> IntegerProgram:
     if isinstance(model, IntegerProgram):
         return model
     if isinstance(model, (str, Path)):
-        raise ConfigurationError(f"{str(model)!r} is a path; load it first: keras.models.load_model or load_integer_model")
+        raise ConfigurationError(
+            f"{str(model)!r} is a path; load it first: keras.models.load_model or load_integer_model"
+        )
     from a2q_keras.integer.export import export
 
     return export(model)
@@ -36,6 +38,37 @@ def load_integer_model(path) -> IntegerProgram:
     Raises FileError, naming the file, where it is missing, truncated, altered or of another version.
     """
     return file.load(path)
+
+
+def load(path):
+    """A Keras model from a .keras file, or an integer program from any other.
+
+    Raises FileError, naming the file, where it cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(
+            f"{path}: no such file; give a model saved with model.save('name.keras') or program.save('name.a2q')"
+        )
+    if path.suffix != ".keras":
+        return load_integer_model(path)
+    import keras
+    import qkeras  # noqa: F401  registers its layers
+
+    from a2q_keras.layers import dense  # noqa: F401  registers ours
+
+    try:
+        return keras.saving.load_model(path)
+    except A2QError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise FileError(f"{path}: Keras cannot load it ({lines[0]}); save it again with model.save") from error
+
+
+def write_json(path, record: dict):
+    """Write plain data as JSON, atomically; FileError where that fails."""
+    storage.write_text(path, storage.to_text(record) + "\n")
 
 
 def certify(model, acc_bits=None) -> Certificate:
@@ -74,7 +107,7 @@ def to_hls(
     output_dir=None,
     project_name=project.HlsConfig.project_name,
 ):
-    """hls4ml's ModelGraph of firmware whose every accum_t is `acc_bits` wide; compile(), predict(), build() are hls4ml's.
+    """hls4ml's ModelGraph of firmware whose every accum_t is `acc_bits` wide; compile(), predict(), build() work.
 
     acc_bits: an int, a dict by layer name (other layers: their smallest safe width), or None for the smallest safe
     widths.  The remaining arguments are hls4ml's; output_dir=None takes a temporary directory.
@@ -93,16 +126,29 @@ def to_hls(
 def cosim(model, x=None, engines=("csim",), acc_bits="trained", n_random=1000, seed=0, output_dir=None) -> CosimReport:
     """Run the firmware of a model and compare every layer and output with the integer program, by equality of codes.
 
-    x: input values to add to the random and worst-case inputs.  A Keras model is compared with the program, too, as
-    engine "keras".  acc_bits: as in `to_hls`, or "trained" for the widths the layers were made with.
+    x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`, or "trained" for the widths
+    the layers were made with.  A Keras model's own forward pass is compared, too, as engine "keras", where every
+    accumulator needs 24 bits or less (above that float32 is not exact).
 
     Raises AccumulatorOverflowError where the widths are not proven, ToolMissingError without g++.  A difference is not
     raised but in the report: `.ok`, `.first`.
     """
-    program = integer_model(model)
+    program, references = _with_references(model)
     program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
-    report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, output_dir)
-    return report
+    return cosim_run.cosim(program, x, tuple(engines), n_random, seed, output_dir, references=references)
+
+
+def _with_references(model):
+    """The integer program and, for a Keras model, its forward pass as a reference for the comparison."""
+    if isinstance(model, IntegerProgram):
+        return model, {}
+    from a2q_keras.integer.export import export_with_tensors
+    from a2q_keras.model import forward
+
+    program, tensors = export_with_tensors(model)
+    widest = max(certificate.certify(program).acc_bits.values(), default=0)
+    exact = widest <= forward.EXACT_BITS
+    return program, {"keras": forward.reference(model, tensors, program.formats)} if exact else {}
 
 
 def print_accumulator_stats(model, acc_bits="trained"):

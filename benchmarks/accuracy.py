@@ -27,8 +27,8 @@ from rich.progress import track
 
 import a2q_keras as a2q
 from a2q_keras import data
-from a2q_keras.model.train import accuracy, fit_classifier
 from a2q_keras.zoo import mlp
+from a2q_keras.zoo.train import accuracy, fit_classifier
 
 HIDDEN = {"mnist": (128, 64), "digits": (64, 32)}
 EPOCHS = {"mnist": (6, 3), "digits": (40, 30)}  # float, A2Q
@@ -101,10 +101,10 @@ def markdown(name, floats, rows, command):
     lines = [
         f"# Accuracy on {name}, W4A4, by accumulator width P",
         "",
-        f"Made by `{command}`; {len(floats)} seeds; test accuracy of the integer program (the firmware's), mean (least).",
+        f"Made by `{command}`; {len(floats)} seeds; test accuracy of the integer program, mean (least).",
         "",
-        f"Float: {statistics.fmean(floats):.2%} ({min(floats):.2%}). Method `none`, no bound: {mean:.2%} ({least:.2%}), "
-        f"needs {needed} bits, {sparsity:.0%} zero weights.",
+        f"Float: {statistics.fmean(floats):.2%} ({min(floats):.2%}). "
+        f"Method `none`, no bound: {mean:.2%} ({least:.2%}), needs {needed} bits, {sparsity:.0%} zero weights.",
         "",
         "| P | exact | a2q | exact: zero weights | a2q: zero weights |",
         "|---|---|---|---|---|",

@@ -77,8 +77,20 @@ def measure(repeats=200, turns=15):
             times = [(turn(ours, repeats), turn(peer, repeats)) for _ in range(turns)]
             ratio = statistics.median(mine / theirs for mine, theirs in times)
             mine, theirs = (statistics.median(column) * 1e3 for column in zip(*times))
-            rows.append({"inputs": inputs, "method": method, "acc_bits": acc_bits, "ms": mine, "qdense_ms": theirs, "ratio": ratio})
-            print(f"{inputs:9} {method:6} P={acc_bits:2}  {mine:6.2f} ms  QDense {theirs:6.2f} ms  ratio {ratio:5.2f}", flush=True)
+            rows.append(
+                {
+                    "inputs": inputs,
+                    "method": method,
+                    "acc_bits": acc_bits,
+                    "ms": mine,
+                    "qdense_ms": theirs,
+                    "ratio": ratio,
+                }
+            )
+            print(
+                f"{inputs:9} {method:6} P={acc_bits:2}  {mine:6.2f} ms  QDense {theirs:6.2f} ms  ratio {ratio:5.2f}",
+                flush=True,
+            )
     return rows
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from a2q_keras.errors import ConversionError
 from a2q_keras.report import tables
 
 HIDDEN = (64, 32)
@@ -36,9 +37,7 @@ def demo(settings: Settings, quiet: bool = False) -> dict:
     import keras
 
     from a2q_keras import data, pipeline
-    from a2q_keras.errors import ConversionError
-    from a2q_keras.integer import storage
-    from a2q_keras.model.train import accuracy
+    from a2q_keras.zoo.train import accuracy
 
     console = Console(stderr=True, quiet=quiet)
     start = time.time()
@@ -70,7 +69,7 @@ def demo(settings: Settings, quiet: bool = False) -> dict:
         "cosim": report.to_dict(),
         "seconds": round(time.time() - start, 1),
     }
-    storage.write_text(settings.output_dir / "results.json", storage.to_text(results) + "\n")
+    pipeline.write_json(settings.output_dir / "results.json", results)
     if not quiet:
         _verdict(settings, results, report)
     if not report.ok:
@@ -79,8 +78,8 @@ def demo(settings: Settings, quiet: bool = False) -> dict:
 
 
 def _train(settings, digits, console):
-    from a2q_keras.model.train import EpochProgress, fit_classifier
     from a2q_keras.zoo import mlp
+    from a2q_keras.zoo.train import EpochProgress, fit_classifier
 
     def fit(label, model):
         with _progress(console) as progress:
@@ -113,4 +112,6 @@ def _verdict(settings, results, report):
     tables.show(tables.key_value_table("Accuracy on the digits test set", rows))
     differing = sum(part["differing"] for part in results["cosim"]["parts"])
     widths = ", ".join(f"{row['layer']} {row['acc_bits']}" for row in results["accumulators"])
-    print(f"accum_t bits: {widths}; mismatches: {differing}; {results['seconds']} s; everything in {settings.output_dir}")
+    print(
+        f"accum_t bits: {widths}; mismatches: {differing}; {results['seconds']} s; everything in {settings.output_dir}"
+    )

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -19,9 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Model = Annotated[Path, typer.Argument(help="A saved Keras model (.keras) or integer program (.a2q)", show_default=False)]
+Model = Annotated[
+    Path, typer.Argument(help="A saved Keras model (.keras) or integer program (.a2q)", show_default=False)
+]
 AccBits = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(help='Accumulator bits: a number, "min" for the smallest safe widths, or "trained" as the layers say'),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
@@ -41,7 +43,10 @@ def demo(
     """The whole way on the bundled digits: train, certify, convert, simulate, compare."""
     from a2q_keras.cli import demo as run
 
-    _finish(run.demo(run.Settings(acc_bits, weight_bits, act_bits, method, epochs, output_dir, seed), quiet=as_json), as_json)
+    _finish(
+        run.demo(run.Settings(acc_bits, weight_bits, act_bits, method, epochs, output_dir, seed), quiet=as_json),
+        as_json,
+    )
 
 
 @app.command()
@@ -60,7 +65,7 @@ def stats(model: Model, acc_bits: AccBits = "trained", as_json: AsJson = False):
 def certify(
     model: Model,
     acc_bits: AccBits = "trained",
-    output: Annotated[Optional[Path], typer.Option(help="Write the certificate (JSON) here")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the certificate (JSON) here")] = None,
     as_json: AsJson = False,
 ):
     """Prove that no accumulator can overflow; exit 1 where one can."""
@@ -74,7 +79,10 @@ def certify(
 
         tables.show(tables.accumulator_table(proof))
     proof.raise_if_unsafe()
-    _say(f"proven: no accumulator of {proof.program} can overflow, for any input" + (f" -> {output}" if output else ""), as_json)
+    _say(
+        f"proven: no accumulator of {proof.program} can overflow, for any input" + (f" -> {output}" if output else ""),
+        as_json,
+    )
 
 
 @app.command()
@@ -82,7 +90,7 @@ def convert(
     model: Model,
     acc_bits: AccBits = "16",
     output_dir: Annotated[Path, typer.Option(help="Where the hls4ml project goes")] = Path("hls_projects/project"),
-    part: Annotated[Optional[str], typer.Option(help="FPGA part")] = None,
+    part: Annotated[str | None, typer.Option(help="FPGA part")] = None,
     clock_period: Annotated[float, typer.Option(help="Clock period in ns")] = 5,
     as_json: AsJson = False,
 ):
@@ -91,7 +99,9 @@ def convert(
 
     program = _program(model)
     chosen = {"part": part} if part else {}
-    graph = pipeline.to_hls(program, _widths(program, acc_bits), clock_period=clock_period, output_dir=output_dir, **chosen)
+    graph = pipeline.to_hls(
+        program, _widths(program, acc_bits), clock_period=clock_period, output_dir=output_dir, **chosen
+    )
     graph.write()
     program, proof = pipeline.granted(program, _widths(program, acc_bits))
     proof.save(output_dir / "certificate.json")
@@ -106,13 +116,13 @@ def cosim(
     model: Model,
     acc_bits: AccBits = "trained",
     n_random: Annotated[int, typer.Option(help="Random inputs")] = 1000,
-    output_dir: Annotated[Optional[Path], typer.Option(help="Keep the firmware projects here")] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="Keep the firmware projects here")] = None,
     as_json: AsJson = False,
 ):
     """Compare the firmware's C simulation with the integer program, bit for bit; exit 1 on a difference."""
     from a2q_keras import pipeline
 
-    source = _load(model)
+    source = pipeline.load(model)
     with _waiting("compiling and running the C simulation"):
         report = pipeline.cosim(source, acc_bits=_widths(source, acc_bits), n_random=n_random, output_dir=output_dir)
     _finish(report.to_dict(), True) if as_json else print(report)
@@ -120,33 +130,10 @@ def cosim(
         raise typer.Exit(1)
 
 
-def _load(path: Path):
-    """A Keras model or an integer program, by the name of the file."""
-    from a2q_keras import pipeline
-    from a2q_keras.errors import FileError
-
-    if not path.is_file():
-        raise FileError(f"{path}: no such file; give a model saved with model.save('name.keras') or program.save('name.a2q')")
-    if path.suffix != ".keras":
-        return pipeline.load_integer_model(path)
-    import keras
-    import qkeras  # noqa: F401  registers its layers
-
-    from a2q_keras.layers import dense  # noqa: F401  registers ours
-
-    try:
-        return keras.saving.load_model(path)
-    except A2QError:
-        raise
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise FileError(f"{path}: Keras cannot load it ({lines[0]}); save it again with model.save") from error
-
-
 def _program(path: Path):
     from a2q_keras import pipeline
 
-    return pipeline.integer_model(_load(path))
+    return pipeline.integer_model(pipeline.load(path))
 
 
 def _certificate(path: Path, acc_bits):
@@ -167,7 +154,9 @@ def _widths(model, text: str | None):
     try:
         return int(text)
     except ValueError:
-        raise ConfigurationError(f'--acc-bits {text!r} is not allowed; give a number from 2 to 64, "min" or "trained"') from None
+        raise ConfigurationError(
+            f'--acc-bits {text!r} is not allowed; give a number from 2 to 64, "min" or "trained"'
+        ) from None
 
 
 def _waiting(text: str):

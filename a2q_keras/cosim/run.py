@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,6 +19,10 @@ from a2q_keras.integer.run import as_inputs, trace
 
 # (program, values per input, output_dir) -> codes by tensor name and output port
 ENGINES = {"csim": csim.run}
+# values per input -> codes by tensor name, for the tensors that it has
+Reference = Callable[[list], dict[str, np.ndarray]]
+NO_REFERENCES: Mapping[str, Reference] = MappingProxyType({})
+OFF_GRID = "values between and beyond the codes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +46,7 @@ def cosim(
     seed: int = 0,
     output_dir=None,
     firmware: IntegerProgram | None = None,
+    references: Mapping[str, Reference] = NO_REFERENCES,
 ) -> CosimReport:
     """Compare each engine with the golden run of `program`: every layer and every output, by equality of codes.
 
@@ -47,6 +54,8 @@ def cosim(
     read an input; then every layer runs alone on its own worst cases, which the real inputs may not reach.
     output_dir: where the firmware projects are written and stay; None leaves nothing behind.
     firmware: what the hardware is built from, if not `program`: a deliberate fault, to see it caught.
+    references: other computations of the whole network, by name, such as Keras' own forward pass: they are compared on
+    all inputs but those off the grid, on which Keras' float32 rounds before it quantizes.
 
     Raises ConfigurationError for an unknown engine or a bad `x`, and what the engines raise; a difference is no
     exception but in the report.
@@ -57,18 +66,20 @@ def cosim(
             f"engines={engines!r}, n_random={n_random}; allowed engines are {', '.join(ENGINES)}, "
             "and at least one random input"
         )
-    benches = [_whole(program, firmware or program, x, n_random, seed)]
-    if program.dense_ops:
-        benches.append(_alone(program, firmware or program))
-    parts = [part for engine in engines for bench in benches for part in _run(engine, bench, output_dir)]
+    whole = _whole(program, firmware or program, x, n_random, seed)
+    benches = [whole, _alone(program, firmware or program)] if program.dense_ops else [whole]
+    parts = [part for name, reference in references.items() for part in _refer(name, reference, whole)]
+    parts += [part for engine in engines for bench in benches for part in _run(engine, bench, output_dir)]
     return CosimReport(program.name, program.digest(), tuple(parts))
 
 
 def _whole(program, firmware, x, n_random, seed) -> Bench:
-    groups = {} if x is None else {"given inputs": [np.asarray(array, float) for array in as_inputs(program, x)]}
+    # as float32, which is what a Keras model sees
+    given = [] if x is None else [np.asarray(array, np.float32).astype(float) for array in as_inputs(program, x)]
+    groups = {"given inputs": given} if given else {}
     groups |= {
         "random inputs": _values(program, vectors.random_inputs(program, n_random, seed)),
-        "values between and beyond the codes": vectors.off_grid_values(program, n_random, seed),
+        OFF_GRID: vectors.off_grid_values(program, n_random, seed),
         "worst cases of the first layers": _values(program, vectors.first_layer_inputs(program)),
     }
     return Bench("network", program, firmware, {name: group for name, group in groups.items() if len(group[0])})
@@ -95,6 +106,17 @@ def _run(engine: str, bench: Bench, output_dir) -> list[Part]:
         _part(engine, name, bench, wanted, got, slice(int(end) - len(group[0]), int(end)))
         for (name, group), end in zip(bench.groups.items(), ends)
     ]
+
+
+def _refer(name: str, reference: Reference, bench: Bench) -> list[Part]:
+    parts = []
+    for group, values in bench.groups.items():
+        if group != OFF_GRID:
+            got = reference(values)
+            inputs = [node.format.quantize(array) for node, array in zip(bench.program.inputs, values)]
+            wanted = {tensor: codes for tensor, codes in trace(bench.program, inputs).items() if tensor in got}
+            parts.append(_part(name, group, bench, wanted, got, slice(0, len(values[0]))))
+    return parts
 
 
 def golden(program: IntegerProgram, values: list) -> dict[str, np.ndarray]:

@@ -22,11 +22,22 @@ def export(model) -> IntegerProgram:
     Raises UnsupportedLayerError naming the first layer that has no exact integer meaning, WeightError for NaN
     weights, ConfigurationError for a model that is not built.
     """
+    return export_with_tensors(model)[0]
+
+
+def export_with_tensors(model) -> tuple[IntegerProgram, dict]:
+    """The program and, by tensor name, the symbolic Keras tensor with the same values, where Keras has one."""
     graph = _functional(model)
-    draft = _Draft({}, [], [])
+    draft, twins = _Draft({}, [], []), {}
     for operation, node in _in_order(graph):
         tensors = [draft.tensors[id(tensor)] for tensor in node.input_tensors]
-        draft.tensors[id(node.output_tensors[0])] = _export(draft, operation, node, tensors)
+        made = draft.tensors[id(node.output_tensors[0])] = _export(draft, operation, node, tensors)
+        if isinstance(made, _Codes) and not made.float_tail:
+            twins[made.name] = node.output_tensors[0]
+    return _program(model, graph, draft), twins
+
+
+def _program(model, graph, draft) -> IntegerProgram:
     outputs = [draft.tensors[id(tensor)] for tensor in graph.outputs]
     raw = [tensor.name for tensor in outputs if isinstance(tensor, _Raw)]
     if raw:
@@ -71,7 +82,8 @@ class _Draft:
         known = next((node for node in self.inputs if node.name == entry.name), None)
         if known not in (None, entry):
             raise UnsupportedLayerError(
-                f"layer {name!r}: input {entry.name!r} is already quantized to {known.format}; use one QActivation for it"
+                f"layer {name!r}: input {entry.name!r} is already quantized to {known.format}; "
+                "use one QActivation for it"
             )
         if known is None:
             self.inputs.append(entry)
@@ -96,11 +108,9 @@ def _functional(model):
 
 def _in_order(graph):
     """(layer, node) pairs of the model, inputs first."""
-    wanted = {id(node) for nodes in graph._nodes_by_depth.values() for node in nodes}
     for depth in sorted(graph._nodes_by_depth, reverse=True):
         for node in graph._nodes_by_depth[depth]:
-            if id(node) in wanted:
-                yield node.operation, node
+            yield node.operation, node
 
 
 def _export(draft, operation, node, tensors):

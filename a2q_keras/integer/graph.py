@@ -1,7 +1,7 @@
 """The integer program: what a network computes, as frozen records without Keras.
 
-Every tensor has a fixed-point format and every weight is an integer code, so each op has exactly one meaning (given by
-`integer.run`).  Training writes programs (`integer.export`); the certificate, the golden run and the firmware read them.
+Every tensor has a fixed-point format and every weight is an integer code, so each op has exactly one meaning, given by
+`integer.run`.  Training writes programs (`integer.export`); certificate, golden run and firmware read them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from math import prod
+from operator import index
 
 import numpy as np
 
@@ -45,6 +46,7 @@ class Dense:
             codes = np.ascontiguousarray(getattr(self, key), dtype=np.int64)
             codes.flags.writeable = False
             object.__setattr__(self, key, codes)
+        object.__setattr__(self, "acc_bits", index(self.acc_bits))
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ class IntegerProgram:
 
     def with_acc_bits(self, acc_bits: dict[str, int]) -> IntegerProgram:
         """The same program with other accumulator widths, by layer name."""
-        ops = tuple(replace(op, acc_bits=acc_bits[op.name]) if op.name in acc_bits else op for op in self.ops)
+        ops = tuple(
+            replace(op, acc_bits=acc_bits.get(op.name, op.acc_bits)) if isinstance(op, Dense) else op for op in self.ops
+        )
         return replace(self, ops=ops)
 
     def digest(self) -> str:

@@ -5,6 +5,8 @@ Accumulators do not wrap here.  A certified program never leaves its accumulator
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
@@ -114,4 +116,4 @@ def shift_round_half_even(codes: np.ndarray, shift: int) -> np.ndarray:
     return floor + ((rest > half) | ((rest == half) & (floor & 1 == 1)))
 
 
-_COMPUTE = {Dense: _dense, Quantize: _quantize, Reshape: _reshape}
+_COMPUTE: dict[type, Callable] = {Dense: _dense, Quantize: _quantize, Reshape: _reshape}

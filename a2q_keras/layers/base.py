@@ -23,9 +23,9 @@ SEARCH_EVERY = 16  # training steps for which the thresholds of the projection a
 class AccumulatorAware:
     """Mixin for a Keras layer with `kernel` and `bias`, output channel last.
 
-    Arguments it adds: acc_bits (2 to 64), weight_bits (2 to 16), method ("exact", "a2q" or "none"), input_quantizer (applied
-    to the inputs; where absent their format is read from the model upstream), bias_quantizer (in addition to the grid
-    of the accumulator, onto which every bias is rounded).
+    Arguments it adds: acc_bits (2 to 64), weight_bits (2 to 16), method ("exact", "a2q" or "none"), input_quantizer
+    (applied to the inputs; where absent their format is read from the model upstream), bias_quantizer (in addition to
+    the grid of the accumulator, onto which every bias is rounded).
 
     Trained state: kernel, bias and, for method "a2q", the log2 norm of each channel and the log2 scale.  For the other
     methods the scale is fitted when the layer is built or given weights.
@@ -37,11 +37,15 @@ class AccumulatorAware:
         if method not in weights.METHODS:
             raise ConfigurationError(f"method={method!r} is unknown; allowed are {', '.join(weights.METHODS)}")
         if self.compute_dtype != "float32":
-            raise ConfigurationError(f"layer {self.name!r}: dtype {self.compute_dtype} cannot hold exact sums; use float32")
+            raise ConfigurationError(
+                f"layer {self.name!r}: dtype {self.compute_dtype} cannot hold exact sums; use float32"
+            )
         self.method = method
         self.input_quantizer = get_quantizer(input_quantizer, "input_quantizer")
         self.bias_quantizer = get_quantizer(bias_quantizer, "bias_quantizer")
-        self._input_format = None if input_quantizer is None else format_of(self.input_quantizer, f"layer {self.name!r}")
+        self._input_format = (
+            None if input_quantizer is None else format_of(self.input_quantizer, f"layer {self.name!r}")
+        )
 
     def __call__(self, inputs, *args, **kwargs):
         self._read_input_format(inputs)
@@ -145,8 +149,8 @@ class AccumulatorAware:
         for variable in self.trainable_variables + self.non_trainable_variables:
             if variable.name not in store:
                 raise WeightError(
-                    f"layer {self.name!r} (method={self.method!r}): the file holds {sorted(store)} but no {variable.name!r}; "
-                    "load it into a layer of the method it was saved with"
+                    f"layer {self.name!r} (method={self.method!r}): the file holds {sorted(store)} "
+                    f"but no {variable.name!r}; load it into a layer of the method it was saved with"
                 )
             variable.assign(store[variable.name])
 
@@ -224,7 +228,9 @@ class AccumulatorAware:
         """
         for name in ("kernel", "bias")[: 1 + self.use_bias]:
             if not np.isfinite(self._numpy(name)).all():
-                raise WeightError(f"layer {self.name!r}: its {name} holds NaN or infinity; train again with a lower learning rate")
+                raise WeightError(
+                    f"layer {self.name!r}: its {name} holds NaN or infinity; train again with a lower learning rate"
+                )
         kernel, bias = (ops.convert_to_numpy(part).astype(np.float64) for part in self._weights_or_zeros())
         frac = -int(np.rint(ops.convert_to_numpy(self.scale_log2)))
         codes = kernel * 2.0**frac, bias * 2.0 ** (frac + self.input_format.frac)

@@ -21,7 +21,9 @@ def format_of(quantizer, where: str = "activation") -> FixedPoint:
         raise UnsupportedLayerError(f"{where}: the quantizer {name} has no exact integer format here; {ALLOWED}")
     wrong = [f"{key}={value!r}" for key, value, allowed in _options(quantizer) if value not in allowed]
     if wrong:
-        raise UnsupportedLayerError(f"{where}: {name} with {', '.join(wrong)} has no exact integer format here; {ALLOWED}")
+        raise UnsupportedLayerError(
+            f"{where}: {name} with {', '.join(wrong)} has no exact integer format here; {ALLOWED}"
+        )
     return reader(quantizer)
 
 
@@ -35,7 +37,9 @@ def _options(quantizer):
         "negative_slope": (0, 0.0),
         "is_quantized_clip": (True, 1),
     }
-    return [(key, _plain(getattr(quantizer, key)), values) for key, values in allowed.items() if hasattr(quantizer, key)]
+    return [
+        (key, _plain(getattr(quantizer, key)), values) for key, values in allowed.items() if hasattr(quantizer, key)
+    ]
 
 
 def _plain(value):

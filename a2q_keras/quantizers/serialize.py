@@ -16,7 +16,7 @@ def get_quantizer(identifier, argument: str):
         return None
     try:
         if isinstance(identifier, dict):
-            import qkeras  # noqa: F401  registers the quantizer classes
+            import qkeras
 
             return keras.saving.deserialize_keras_object(identifier)
         if isinstance(identifier, str):
@@ -25,16 +25,19 @@ def get_quantizer(identifier, argument: str):
             return qkeras.get_quantizer(identifier)
     except Exception as error:
         raise ConfigurationError(
-            f"{argument}={identifier!r} is not a quantizer ({error}); give a QKeras quantizer such as quantized_relu(4, 2)"
+            f"{argument}={identifier!r} is not a quantizer ({error}); "
+            "give a QKeras quantizer such as quantized_relu(4, 2)"
         ) from error
     if callable(identifier):
         return identifier
-    raise ConfigurationError(f"{argument}={identifier!r} is not a quantizer; give a QKeras quantizer such as quantized_relu(4, 2)")
+    raise ConfigurationError(
+        f"{argument}={identifier!r} is not a quantizer; give a QKeras quantizer such as quantized_relu(4, 2)"
+    )
 
 
 def get_activation(identifier):
     """A Keras activation function or a QKeras quantizer object, whichever `identifier` names."""
-    if isinstance(identifier, str) and "(" not in identifier or identifier is None:
+    if (isinstance(identifier, str) and "(" not in identifier) or identifier is None:
         return keras.activations.get(identifier)
     if isinstance(identifier, dict) and "class_name" not in identifier:
         return keras.activations.get(identifier)

@@ -39,7 +39,7 @@ class Accumulator:
 
 
 def bias_codes(bias, scale, spec: Accumulator):
-    """Codes of `bias` on the accumulator's grid (ties to even), saturated to the accumulator or 24 bits, float32 (C,)."""
+    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to the accumulator or 24 bits."""
     limit = 2.0 ** (min(spec.acc_bits, COUNTABLE_BITS) - 1)
     return ops.clip(ops.round(bias * (2.0**spec.input.frac / scale)), -limit, limit - 1)
 

@@ -12,7 +12,17 @@ def accumulator_table(certificate: Certificate) -> Table:
     """One row per accumulator layer: bits asked, needed, by data type, as hls4ml would take; slack; sparsity."""
     table = Table(title=f"Accumulators of {certificate.program}")
     table.add_column("layer")
-    for title in ("K x C", "weights", "inputs", "asked", "needed", "slack", "by data type", "hls4ml auto", "worst channel"):
+    for title in (
+        "K x C",
+        "weights",
+        "inputs",
+        "asked",
+        "needed",
+        "slack",
+        "by data type",
+        "hls4ml auto",
+        "worst channel",
+    ):
         table.add_column(title, justify="right")
     table.add_column("zero weights", justify="right")
     table.add_column("proven")

@@ -30,7 +30,7 @@ def a2q_mlp(features, widths, acc_bits, weight_bits=4, act_bits=4, method="exact
 
 
 def from_float(float_model, x, acc_bits, weight_bits=4, act_bits=4, method="exact", name="a2q_mlp") -> keras.Sequential:
-    """The A2Q network that starts from a trained `float_mlp`: weights taken over, activations calibrated on inputs x."""
+    """The A2Q network that starts from a trained `float_mlp`: its weights, activations calibrated on inputs x."""
     dense = [layer for layer in float_model.layers if isinstance(layer, keras.layers.Dense)]
     widths = tuple(layer.units for layer in dense)
     integers = [integer_bits(values, act_bits) for values in _activations(dense[:-1], x)]

@@ -3,7 +3,9 @@
 Names resolve on first use, so that importing the package starts neither Keras nor TensorFlow.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,21 @@ def __getattr__(name):
         raise AttributeError(f"module 'a2q_keras' has no attribute {name!r}; it has {', '.join(__all__)}")
     globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """Keeps a public function its name where a subpackage is called the same (`cosim`).
+
+    Importing a subpackage sets it as an attribute here; `a2q_keras.cosim` must stay the function.  The subpackage is
+    reached by `from a2q_keras.cosim import ...`.
+    """
+
+    def __setattr__(self, name, value):
+        if not (name in _WHERE and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__():

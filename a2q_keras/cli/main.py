@@ -68,7 +68,7 @@ def certify(
     output: Annotated[Path | None, typer.Option(help="Write the certificate (JSON) here")] = None,
     as_json: AsJson = False,
 ):
-    """Prove that no accumulator can overflow; exit 1 where one can."""
+    """Prove that no accumulator can overflow; exit 2 where one can."""
     proof = _certificate(model, acc_bits)
     if output is not None:
         proof.save(output)

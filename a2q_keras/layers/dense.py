@@ -15,8 +15,8 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
 
     acc_bits: width of the accumulator, bias included; weight_bits: bits of a weight code, of which the symmetric range
     +-(2**(weight_bits-1) - 1) is used; method: "exact" (the exact condition), "a2q" (Colbert et al., ICCV 2023) or
-    "none" (no bound: the baseline); input_quantizer, bias_quantizer, activation: QKeras quantizers, as objects or strings.
-    The other arguments are those of keras.layers.Dense.
+    "none" (no bound: the baseline); input_quantizer, bias_quantizer, activation: QKeras quantizers, as objects or
+    strings.  The other arguments are those of keras.layers.Dense.
 
     Raises InputRangeError in a model where nothing before it says the range of its inputs.
     """

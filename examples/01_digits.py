@@ -1,9 +1,7 @@
 """Train a digits network for 12-bit accumulators, prove it, make the firmware and simulate it.
 
-    python examples/01_digits.py [EPOCHS]
+python examples/01_digits.py
 """
-
-import sys
 
 import keras
 from qkeras import QActivation
@@ -17,7 +15,7 @@ model.add(a2q.A2QDense(32, acc_bits=12, weight_bits=6))
 model.add(QActivation("quantized_relu(4,2)"))
 model.add(a2q.A2QDense(10, acc_bits=12, weight_bits=6))
 model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-model.fit(digits.x_train, digits.y_train, epochs=int(sys.argv[1]) if len(sys.argv) > 1 else 40, verbose=0)
+model.fit(digits.x_train, digits.y_train, epochs=40, verbose=0)
 
 print(f"test accuracy {model.evaluate(digits.x_test, digits.y_test, verbose=0)[1]:.2%}")
 a2q.print_accumulator_stats(model)

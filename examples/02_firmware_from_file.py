@@ -1,6 +1,6 @@
 """Save the integer program and its certificate, and use both without Keras or TensorFlow.
 
-    python examples/02_firmware_from_file.py [FOLDER]
+python examples/02_firmware_from_file.py [FOLDER]
 """
 
 import subprocess
@@ -13,7 +13,9 @@ import keras
 import a2q_keras as a2q
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
-model = keras.Sequential([keras.Input((8,)), a2q.A2QDense(4, acc_bits=14, input_quantizer="quantized_bits(8,2,alpha=1)")])
+model = keras.Sequential(
+    [keras.Input((8,)), a2q.A2QDense(4, acc_bits=14, input_quantizer="quantized_bits(8,2,alpha=1)")]
+)
 a2q.integer_model(model).save(folder / "program.a2q")
 a2q.certify(model).save(folder / "certificate.json")
 

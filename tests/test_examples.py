@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import needs_gxx
+from a2q_keras.tools import GXX
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,10 +17,10 @@ def run(script: str, *args: str) -> str:
     return done.stdout
 
 
-@needs_gxx
 @pytest.mark.csim
+@pytest.mark.skipif(not GXX.available(), reason="g++ is not installed")
 def test_digits():
-    printed = run("01_digits.py", "1")
+    printed = run("01_digits.py")
     assert "firmware equals Keras: True" in printed and "bit for bit equal" in printed
 
 

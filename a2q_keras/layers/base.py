@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from a2q_keras.errors import ConfigurationError, InputRangeError, WeightError
+from a2q_keras.errors import A2QError, ConfigurationError, InputRangeError, WeightError
 from a2q_keras.layers.upstream import input_format
 from a2q_keras.numerics import bounds, quantize
 from a2q_keras.numerics.formats import FixedPoint
@@ -115,7 +115,10 @@ class AccumulatorAware:
         bias = self._numpy("bias") if self.use_bias else np.zeros(kernel.shape[1])
         width = self.acc_bits if self.method == "exact" else bounds.MAX_ACC_BITS
         lo, hi, frac = spec.input.lo, spec.input.hi, spec.input.frac
-        return quantize.search_scale_log2(kernel, self.weight_bits, width, lo, hi, bias, frac)
+        try:
+            return quantize.search_scale_log2(kernel, self.weight_bits, width, lo, hi, bias, frac)
+        except A2QError as error:
+            raise type(error)(f"layer {self.name!r}: {error}") from error
 
     def fit_scale(self):
         """Choose the scale (and for `a2q` the norms) anew for the current kernel and bias.

@@ -109,7 +109,7 @@ def _level(units, qmax, budget, full):
 def _cut(keys, missing):
     """(cut, count): the threshold above which `count` keys lie, count = missing but for ties at the cut itself.
 
-    A search on the grid of all rewards: by interpolation, as keys are spread evenly, with a bisection every third step.
+    A search on the grid of all rewards: by interpolation, as keys are spread evenly, with a bisection every fourth step.
     """
     available = _count(keys > 0)
     enough = available <= missing
@@ -121,7 +121,7 @@ def _cut(keys, missing):
         return ops.any(is_open(below, above, few))
 
     def narrow(step, below, above, many, few):
-        share = ops.where(step % 3 == 2, 0.5, (many - missing) / ops.maximum(many - few, 1.0))
+        share = ops.where(step % 4 == 3, 0.5, (many - missing) / (many - few + 1.0))
         guess = ops.floor((below + (above - below) * share) / GRID) * GRID
         guess = ops.clip(guess, below + GRID, above - GRID)
         count = _count(keys > guess[:, None])

@@ -126,6 +126,7 @@ class AccumulatorAware:
         Raises WeightError for NaN or infinite weights, AccumulatorOverflowError where no scale holds the bias.
         """
         self.scale_log2.assign(float(self._fitted_scale_log2()))
+        self.steps.assign(0)  # the held thresholds belong to other weights: search anew
         if self.method == "a2q":
             self.norm_log2.assign(self._initial_norm_log2(None))
 
@@ -230,10 +231,7 @@ class AccumulatorAware:
         The codes are those of the forward pass.  Raises WeightError for NaN or infinite weights.
         """
         for name in ("kernel", "bias")[: 1 + self.use_bias]:
-            if not np.isfinite(self._numpy(name)).all():
-                raise WeightError(
-                    f"layer {self.name!r}: its {name} holds NaN or infinity; train again with a lower learning rate"
-                )
+            self._numpy(name)
         kernel, bias = (ops.convert_to_numpy(part).astype(np.float64) for part in self._weights_or_zeros())
         frac = -int(np.rint(ops.convert_to_numpy(self.scale_log2)))
         codes = kernel * 2.0**frac, bias * 2.0 ** (frac + self.input_format.frac)
@@ -245,7 +243,13 @@ class AccumulatorAware:
         return kernel, ops.zeros((self.kernel.shape[-1],)) if bias is None else bias
 
     def _numpy(self, name):
-        return ops.convert_to_numpy(getattr(self, name))
+        """A variable as an array; WeightError where it holds NaN or infinity."""
+        array = ops.convert_to_numpy(getattr(self, name))
+        if not np.isfinite(array).all():
+            raise WeightError(
+                f"layer {self.name!r}: its {name} holds NaN or infinity; train again with a lower learning rate"
+            )
+        return array
 
     def _accumulator_config(self):
         return {

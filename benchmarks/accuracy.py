@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import statistics
-import sys
 import time
 from pathlib import Path
 
@@ -148,7 +146,8 @@ def main():
     args = parser.parse_args()
     dataset = data.load(args.data, args.data_dir)
     floats, rows = sweep(dataset, [int(width) for width in args.widths.split(",")], range(args.seeds))
-    command = "python " + shlex.join(sys.argv)
+    folder = " --data-dir FOLDER" if args.data_dir else ""
+    command = f"python benchmarks/accuracy.py --data {args.data}{folder} --widths {args.widths} --seeds {args.seeds}"
     RESULTS.mkdir(exist_ok=True)
     result = {"command": command, "keras": keras.__version__, "float": floats, "rows": rows}
     (RESULTS / f"accuracy_{args.data}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -161,7 +161,8 @@ class AccumulatorAware:
     def quantized_weights(self, training=False):
         """(kernel, bias) as the forward pass uses them: values of codes that meet the bound; bias None without one.
 
-        In training, method "exact" uses thresholds up to SEARCH_EVERY steps old, and may miss a budget by a few units.
+        In training, method "exact" uses thresholds up to SEARCH_EVERY steps old and "a2q" computes in single precision:
+        both may miss a budget by a few units.
         """
         spec, scale = self.accumulator, exp2(self.scale_log2)
         codes, bias = self._quantized_bias(scale, spec)
@@ -169,7 +170,7 @@ class AccumulatorAware:
             held = ops.convert_to_tensor(self.held) if training else None
             kernel = weights.exact(self._columns(), scale, codes, spec, held)
         elif self.method == "a2q":
-            kernel = weights.a2q(self._columns(), self.norm_log2, scale, codes, spec)
+            kernel = weights.a2q(self._columns(), self.norm_log2, scale, codes, spec, training)
         else:
             kernel = weights.plain(self._columns(), scale, spec)
         return ops.reshape(kernel, self.kernel.shape), bias

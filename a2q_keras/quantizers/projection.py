@@ -109,7 +109,7 @@ def _level(units, qmax, budget, full):
 def _cut(keys, missing):
     """(cut, count): the threshold above which `count` keys lie, count = missing but for ties at the cut itself.
 
-    A search on the grid of all rewards: by interpolation, as keys are spread evenly, with a bisection every fourth step.
+    A search on the grid of all rewards: by interpolation, as keys are spread evenly; every fourth step is a bisection.
     """
     available = _count(keys > 0)
     enough = available <= missing

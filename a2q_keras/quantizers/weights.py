@@ -143,17 +143,18 @@ def better_scale_log2(kernel, bias, scale_log2, method, spec: Accumulator):
     return scale_log2 + ops.take(ops.convert_to_tensor(shifts), best)
 
 
-def a2q(v, norm_log2, scale, bias, spec: Accumulator):
+def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False):
     """A2Q: w = g v / ||v||_1 rounded toward zero, g = min(2**t, s * bound).  Method `a2q`.
 
-    The codes are computed in double precision, as in `numerics.quantize.a2q`.  Straight-through gradient to v, t and s.
+    The codes are computed in double precision, as in `numerics.quantize.a2q`; in training in single precision, which
+    can put a weight on the other side of a whole number.  Straight-through gradient to v, t and s.
     """
     limit = _l1_limit(bias, spec)
-    codes = ops.stop_gradient(_a2q_codes(v, norm_log2, scale, limit, spec))
     length = ops.maximum(ops.sum(ops.abs(v), axis=0), 1e-30)
     norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * ops.cast(limit, "float32"))
-    w = norm * v / length / scale
-    return scale * straight_through(codes, ops.clip(w, -spec.qmax, spec.qmax))
+    w = ops.clip(v * (norm / (length * scale)), -spec.qmax, spec.qmax)
+    codes = ops.trunc(w) if training else _a2q_codes(v, norm_log2, scale, limit, spec)
+    return scale * straight_through(codes, w)
 
 
 def norm_penalty(norm_log2, scale, bias, spec: Accumulator):

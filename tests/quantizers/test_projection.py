@@ -1,10 +1,10 @@
-import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from a2q_keras.numerics import projection as numeric
 from a2q_keras.quantizers import projection as trained
+from tests.backend import MODES, tensors
 
 SHAPES = {
     "k1_2bits": (1, 1),
@@ -15,22 +15,6 @@ SHAPES = {
 }
 CHANNELS = 24
 SEEDS = range(3)
-
-
-def compiled(function):
-    """The function as the backend compiles it into a training step, with XLA where that is another path."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.function(function, jit_compile=True)
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jit(function)
-    pytest.skip(f"no compiler is used under {keras.backend.backend()}")
-
-
-MODES = {"eager": lambda function: function, "compiled": compiled}
 
 
 def draws(kind: str, k: int, seed: int) -> np.ndarray:
@@ -44,14 +28,14 @@ def draws(kind: str, k: int, seed: int) -> np.ndarray:
         u = rng.choice(rng.normal(size=3) * 4, (k, CHANNELS))
     elif kind == "tiny and large":
         u = rng.normal(size=(k, CHANNELS)) * 10.0 ** rng.integers(-6, 3, (k, CHANNELS))
-    elif kind == "zeros":
+    elif kind == "mostly zeros":
         u = rng.normal(size=(k, CHANNELS)) * (rng.random((k, CHANNELS)) < 0.2)
     else:
         u = rng.normal(size=(k, CHANNELS)) * rng.uniform(0.2, 9, CHANNELS)
     return u.astype(np.float32)
 
 
-KINDS = ["random", "halves", "equal", "few values", "tiny and large", "zeros"]
+KINDS = ["random", "halves", "equal", "few values", "tiny and large", "mostly zeros"]
 
 
 def all_draws(k: int, seed: int) -> np.ndarray:
@@ -60,47 +44,85 @@ def all_draws(k: int, seed: int) -> np.ndarray:
 
 
 def budgets(u, qmax: int, seed: int) -> np.ndarray:
-    """Units per channel, from none to more than wanted, with exactly what is wanted among them."""
+    """Units per channel, from none to more than wanted, with none, exactly what is wanted and 2**24 among them."""
     rng = np.random.default_rng(seed)
     wanted = np.minimum(np.ceil(np.abs(u) - 0.5), qmax).sum(axis=0)
     budget = np.floor(wanted * rng.uniform(0, 1.2, u.shape[1]))
     for start in range(0, u.shape[1], CHANNELS):
-        budget[start : start + 3] = 0, wanted[start + 1], max(wanted[start + 2] - 1, 0)
+        budget[start : start + 4] = 0, wanted[start + 1], max(wanted[start + 2] - 1, 0), 2**24
     return budget.astype(np.int64)
 
 
-def tensors(*arrays):
-    return [ops.convert_to_tensor(array, "float32") for array in arrays]
+def reference(u, qmax, budget) -> np.ndarray:
+    """The codes of `numerics.projection.take_units`, for both signs together or each for itself."""
+    u = u.astype(np.float64)
+    if len(budget) == 1:
+        return np.where(u < 0, -1, 1) * numeric.take_units(np.abs(u), qmax, budget[0])
+    above, below = (numeric.take_units(np.maximum(side, 0), qmax, room) for side, room in zip((u, -u), budget))
+    return above - below
+
+
+def both_budgets(u, qmax, seed) -> dict[str, np.ndarray]:
+    """Budgets of both signs together (1, C), and of each sign (2, C)."""
+    sides = [budgets(np.maximum(side, 0), qmax, seed + i) for i, side in enumerate((u, -u))]
+    return {"together": budgets(u, qmax, seed)[None], "each sign": np.stack(sides)}
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("k, qmax", SHAPES.values(), ids=SHAPES)
 def test_take_units_gives_the_codes_of_numerics(k, qmax, mode):
-    take = MODES[mode](lambda magnitude, budget: trained.take_units(magnitude, float(qmax), budget))
-    for seed in SEEDS:
-        magnitude = np.abs(all_draws(k, seed))
-        budget = budgets(magnitude, qmax, seed)
-        wanted = numeric.take_units(magnitude.astype(np.float64), qmax, budget)
-        assert np.array_equal(ops.convert_to_numpy(take(*tensors(magnitude, budget))), wanted)
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("k, qmax", SHAPES.values(), ids=SHAPES)
-def test_take_signed_gives_the_codes_of_numerics(k, qmax, mode):
-    take = MODES[mode](lambda u, p, n: trained.take_signed(u, float(qmax), p, n))
+    take = MODES[mode](lambda u, budget: trained.take_units(u, float(qmax), budget))
     for seed in SEEDS:
         u = all_draws(k, seed)
-        sides = [np.maximum(u, 0).astype(np.float64), np.maximum(-u, 0).astype(np.float64)]
-        room = [budgets(side, qmax, seed + i) for i, side in enumerate(sides)]
-        p, n = (numeric.take_units(side, qmax, budget) for side, budget in zip(sides, room))
-        assert np.array_equal(ops.convert_to_numpy(take(*tensors(u, *room))), p - n)
+        for budget in both_budgets(u, qmax, seed).values():
+            found = ops.convert_to_numpy(take(*tensors(u, budget)))
+            assert np.array_equal(found, reference(u, qmax, budget))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("value", [0.0, 0.5, -2.5, 3.25, -7.0], ids=lambda value: f"all_{value}")
+def test_ties_of_constant_weights_are_filled_from_the_first_weight_on(value, rows):
+    u = np.full((11, 40), value, np.float32)
+    budget = np.tile(np.arange(40), (rows, 1))
+    found = ops.convert_to_numpy(trained.take_units(*tensors(u)[:1], 7.0, *tensors(budget)))
+    assert np.array_equal(found, reference(u, 7, budget))
+    wanted = 11 * np.ceil(abs(value) - 0.5)
+    assert np.array_equal(np.abs(found).sum(axis=0), np.minimum(budget[0], max(wanted, 0)))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_without_room_there_are_only_zeros(rows):
+    u, budget = tensors(all_draws(17, 0), np.zeros((rows, CHANNELS * len(KINDS))))
+    assert not ops.convert_to_numpy(trained.take_units(u, 7.0, budget)).any()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_with_room_for_all_units_the_codes_are_the_nearest(rows):
+    u = all_draws(200, 0)
+    found = trained.take_units(*tensors(u), 7.0, *tensors(np.full((rows, u.shape[1]), 2**24)))
+    nearest = np.sign(u) * np.clip(np.ceil(np.abs(u.astype(np.float64)) - 0.5), 0, 7)
+    assert np.array_equal(ops.convert_to_numpy(found), nearest)
 
 
 @pytest.mark.parametrize("hi", [15, 1])
-def test_take_signed_with_the_room_of_an_accumulator_is_project_codes(hi):
+def test_with_the_room_of_an_accumulator_it_is_project_codes(hi):
     u = draws("random", 200, 9)
     for acc_bits in (5, 8, 10, 12):
-        up, down = ([units] * CHANNELS for units in ((2 ** (acc_bits - 1) - 1) // hi, 2 ** (acc_bits - 1) // hi))
-        values, *room = tensors(u, up, down)
-        found = ops.convert_to_numpy(trained.take_signed(values, 7.0, *room))
+        room = [[units] * CHANNELS for units in ((2 ** (acc_bits - 1) - 1) // hi, 2 ** (acc_bits - 1) // hi)]
+        found = ops.convert_to_numpy(trained.take_units(*tensors(u), 7.0, *tensors(room)))
         assert np.array_equal(found, numeric.project_codes(u, 4, acc_bits, 0, hi))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_thresholds_without_ties_alone_give_the_codes(rows):
+    u = draws("random", 200, 4)
+    budget = np.stack([budgets(u, 7, seed) for seed in range(rows)])
+    values, room = tensors(u, budget)
+    found = trained.thresholds(values, 7.0, room)
+    level, cut, missing, share = ops.convert_to_numpy(found)
+    codes = ops.convert_to_numpy(trained.apply(values, 7.0, found, fill=False))
+    assert not missing.any() and np.array_equal(codes, reference(u, 7, budget))
+    for row, side in enumerate([np.abs(u)] if rows == 1 else [u, -u]):
+        full = share[row] > 0
+        drawing = (side > level[row] + cut[row] + np.float32(0.5)).sum(axis=0)
+        assert np.array_equal(np.rint(1 / share[row][full]), np.maximum(drawing[full], 1))

@@ -5,6 +5,7 @@ Each takes a Keras model or an integer program.  Keras is imported only where a 
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 from a2q_keras.cosim import run as cosim_run
@@ -52,6 +53,8 @@ def load(path):
         )
     if path.suffix != ".keras":
         return load_integer_model(path)
+    if not zipfile.is_zipfile(path):
+        raise FileError(f"{path}: not a whole .keras file, perhaps truncated; save the model again with model.save")
     import keras
     import qkeras  # noqa: F401  registers its layers
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from a2q_keras.cli import quiet
 from a2q_keras.errors import A2QError, ConfigurationError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ def demo(
     as_json: AsJson = False,
 ):
     """The whole way on the bundled digits: train, certify, convert, simulate, compare."""
+    quiet.start_keras()
     from a2q_keras.cli import demo as run
 
     _finish(
@@ -98,6 +99,7 @@ def convert(
     from a2q_keras import pipeline
 
     program = _program(model)
+    quiet.start_keras()  # hls4ml's writer starts it in any case
     chosen = {"part": part} if part else {}
     graph = pipeline.to_hls(
         program, _widths(program, acc_bits), clock_period=clock_period, output_dir=output_dir, **chosen
@@ -122,6 +124,7 @@ def cosim(
     """Compare the firmware's C simulation with the integer program, bit for bit; exit 1 on a difference."""
     from a2q_keras import pipeline
 
+    quiet.start_keras()  # hls4ml's writer starts it in any case
     source = pipeline.load(model)
     with _waiting("compiling and running the C simulation"):
         report = pipeline.cosim(source, acc_bits=_widths(source, acc_bits), n_random=n_random, output_dir=output_dir)
@@ -133,6 +136,8 @@ def cosim(
 def _program(path: Path):
     from a2q_keras import pipeline
 
+    if path.suffix == ".keras":
+        quiet.start_keras()
     return pipeline.integer_model(pipeline.load(path))
 
 
@@ -177,7 +182,6 @@ def _finish(result: dict, as_json: bool):
 
 def main():
     """Run the command; one clear line on standard error and status 2 for every error of our own."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app()
     except A2QError as error:

@@ -16,7 +16,6 @@ from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
-ADAPT_EVERY = 256  # training steps between looks at the neighbouring scales, once training has settled
 SEARCH_EVERY = 16  # training steps for which the thresholds of the projection are held
 
 
@@ -186,13 +185,13 @@ class AccumulatorAware:
     def _prepare_step(self):
         """Before a training step: now and then look for a better scale and for the thresholds of the projection.
 
-        The scale is looked at in steps 0, 1, 2, 4, 8, ... and every ADAPT_EVERY steps: a fresh network finds it early.
+        The scale is looked at in steps 0, 1, 2, 4, 8, ...: a fresh network finds it early, and late in training, when
+        the weights can no longer follow, it rarely moves.
         """
         if self.method == "a2q":
             return
-        early = ops.equal(ops.bitwise_and(self.steps, self.steps - 1), 0)
-        due = ops.logical_or(early, ops.equal(self.steps % SEARCH_EVERY, 0))
-        adapt = ops.logical_or(early, ops.equal(self.steps % ADAPT_EVERY, 0))
+        adapt = ops.equal(ops.bitwise_and(self.steps, self.steps - 1), 0)
+        due = ops.logical_or(adapt, ops.equal(self.steps % SEARCH_EVERY, 0))
         scale_log2, held = ops.convert_to_tensor(self.scale_log2), ops.convert_to_tensor(self.held)
         scale_log2, held = ops.cond(due, lambda: self._searched(scale_log2, adapt), lambda: (scale_log2, held))
         self.scale_log2.assign(scale_log2)

@@ -20,7 +20,7 @@ from a2q_keras.quantizers.ste import straight_through
 METHODS = ("exact", "a2q", "none")
 COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
 INT32_BITS = 31
-HYSTERESIS = 0.95
+HYSTERESIS = 0.9
 LN2 = math.log(2.0)
 
 

@@ -1,0 +1,288 @@
+import math
+
+import numpy as np
+import pytest
+from keras import ops
+
+from a2q_keras.numerics import bounds, quantize
+from a2q_keras.numerics.formats import FixedPoint
+from a2q_keras.numerics.projection import project_codes
+from a2q_keras.quantizers import weights
+from tests.backend import compiled, gradients, tensors
+
+K, CHANNELS = 33, 12
+INPUTS = {
+    "unsigned_1bit": FixedPoint(1, 0, signed=False),
+    "unsigned_4bits": FixedPoint(4, 4, signed=False),
+    "unsigned_8bits": FixedPoint(8, 8, signed=False),
+    "symmetric_2bits": FixedPoint(2, 1, signed=True, symmetric=True),
+    "symmetric_5bits": FixedPoint(5, 3, signed=True, symmetric=True),
+    "signed_4bits": FixedPoint(4, 3, signed=True),
+}
+ACC_BITS = [2, 3, 5, 7, 9, 11, 13, 16, 23, 24, 25, 31, 32, 33, 64]
+UNSIGNED = INPUTS["unsigned_4bits"]
+
+
+def hull(format) -> tuple[int, int]:
+    """The input codes the twin counts with: two's complement is taken as symmetric."""
+    h = max(-format.lo, format.hi)
+    return (0, h) if format.lo == 0 else (-h, h)
+
+
+def biases(acc_bits: int, rng) -> np.ndarray:
+    """Bias codes (C,) of an accumulator, none, the extremes and everything between."""
+    limit = 2 ** (min(acc_bits, 24) - 1)
+    drawn = rng.integers(-limit, limit, CHANNELS)
+    drawn[:6] = 0, -limit, limit - 1, limit // 2, -limit // 2, 0
+    return drawn
+
+
+def draws(seed: int, kind: str = "random") -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    u = rng.normal(size=(K, CHANNELS)) * rng.uniform(0.3, 6, CHANNELS)
+    if kind == "halves":
+        u = np.rint(2 * u) / 2
+    if kind == "equal":
+        u = np.tile(u[0], (K, 1))
+    return u.astype(np.float32)
+
+
+def codes_of(values, scale=1.0) -> np.ndarray:
+    codes = np.asarray(ops.convert_to_numpy(values), np.float64) / scale
+    assert np.array_equal(codes, np.rint(codes))
+    return codes
+
+
+@pytest.mark.parametrize("format", INPUTS.values(), ids=INPUTS)
+def test_exact_codes_are_those_of_project_codes(format):
+    lo, hi = hull(format)
+    for seed, acc_bits in enumerate(ACC_BITS):
+        spec, bias = weights.Accumulator(acc_bits, 4, format), biases(acc_bits, np.random.default_rng(seed))
+        for kind in ("random", "halves", "equal"):
+            u = draws(seed, kind)
+            found = codes_of(weights.exact_codes(*tensors(u, bias), spec))
+            assert np.array_equal(found, project_codes(u, 4, acc_bits, lo, hi, bias)), (acc_bits, kind)
+
+
+@pytest.mark.parametrize("weight_bits", [2, 3, 8, 12])
+def test_exact_codes_of_other_weight_widths(weight_bits):
+    for acc_bits in (6, 10, 14, 18):
+        bias = biases(acc_bits, np.random.default_rng(weight_bits))
+        u = draws(weight_bits) * 2.0 ** (weight_bits - 4)
+        found = codes_of(weights.exact_codes(*tensors(u, bias), weights.Accumulator(acc_bits, weight_bits, UNSIGNED)))
+        assert np.array_equal(found, project_codes(u, weight_bits, acc_bits, 0, 15, bias))
+
+
+@pytest.mark.parametrize("format", INPUTS.values(), ids=INPUTS)
+def test_exact_weights_are_codes_that_fit(format):
+    spec, scale = weights.Accumulator(9, 4, format), 2.0**-3
+    kernel, bias = draws(3) * scale, biases(9, np.random.default_rng(3))
+    codes = codes_of(weights.exact(*tensors(kernel, scale, bias), spec), scale).astype(int)
+    least, most = bounds.acc_range(codes, format.lo, format.hi, bias)
+    assert least.min() >= -256 and most.max() <= 255 and codes.any()
+
+
+A2Q_CASES = [(acc_bits, name) for acc_bits in (6, 9, 12, 16, 24) for name in ("unsigned_4bits", "signed_4bits")]
+
+
+@pytest.mark.parametrize("acc_bits, name", A2Q_CASES, ids=[f"P{bits}_{name}" for bits, name in A2Q_CASES])
+def test_a2q_codes_are_those_of_numerics(acc_bits, name):
+    spec = weights.Accumulator(acc_bits, 4, INPUTS[name])
+    for seed, kind in enumerate(["random", "halves", "equal"]):
+        rng = np.random.default_rng([acc_bits, seed])
+        v, bias = draws(seed, kind), biases(acc_bits, rng)
+        norm_log2 = rng.uniform(-3, 6, CHANNELS).astype(np.float32)
+        norm_log2[6:9] = 30  # far above the cap, which then decides: with equal weights w / s is on ties
+        for scale in (2.0**-4, 0.5):
+            norm = np.exp(norm_log2.astype(np.float64) * math.log(2))
+            wanted = quantize.a2q(v, norm, scale, acc_bits, 4, spec.input.bits, spec.input.signed, bias=bias)
+            found = codes_of(weights.a2q(*tensors(v, norm_log2, scale, bias), spec), scale)
+            assert np.array_equal(found, wanted), (kind, scale)
+
+
+def test_a2q_keeps_its_bound_where_the_quotient_falls_on_integers():
+    """9 equal weights under a budget of 8 * 9 units: each is 8, or floating point makes it 7 or lets the sum exceed."""
+    spec = weights.Accumulator(16, 8, FixedPoint(8, 8, signed=False))
+    for count in range(1, 128):
+        v = np.full((count, 1), 1 / 3, np.float32)
+        codes = codes_of(weights.a2q(*tensors(v, [50.0], 1.0, [0.0]), spec))
+        assert np.abs(codes).sum() <= bounds.max_l1_norm(16, 8, False)
+
+
+def test_a2q_of_zero_weights_is_zero():
+    spec = weights.Accumulator(12, 4, UNSIGNED)
+    zeros = np.zeros((K, CHANNELS))
+    assert not codes_of(weights.a2q(*tensors(zeros, zeros[0], 0.5, zeros[0]), spec)).any()
+
+
+def test_plain_weights_are_the_nearest_codes():
+    for scale in (0.125, 2.0):
+        kernel = np.concatenate([draws(0), draws(1, "halves")]) * np.float32(scale)
+        u = kernel.astype(np.float64) / scale
+        found = codes_of(weights.plain(*tensors(kernel, scale), weights.Accumulator(8, 4, UNSIGNED)), scale)
+        assert np.array_equal(found, np.sign(u) * np.clip(np.ceil(np.abs(u) - 0.5), 0, 7))
+
+
+@pytest.mark.parametrize("acc_bits", [2, 8, 12, 24, 25, 64])
+def test_bias_codes_are_rounded_to_even_and_saturated(acc_bits):
+    spec, scale = weights.Accumulator(acc_bits, 4, UNSIGNED), 2.0**-3
+    unit = scale * UNSIGNED.step
+    bias = np.array([0, 0.5, 1.5, -0.5, -1.5, 2.49, -3.51, 100.5, 1e9, -1e9], np.float32) * np.float32(unit)
+    limit = 2 ** (min(acc_bits, 24) - 1)
+    wanted = np.clip(quantize.codes_for_bias(bias, UNSIGNED.frac + 3), -limit, limit - 1)
+    assert np.array_equal(codes_of(weights.bias_codes(*tensors(bias, scale), spec)), wanted)
+
+
+def error_at(e, kernel, bias, spec, method) -> float:
+    """||2**e q - w||**2 for the codes of `numerics`."""
+    acc_bits = spec.acc_bits if method == "exact" else 64
+    codes = quantize.codes_for_bias(bias, spec.input.frac - e)
+    codes = np.clip(codes, -(2 ** (spec.acc_bits - 1)), 2 ** (spec.acc_bits - 1) - 1) if method == "exact" else 0
+    q = project_codes(kernel * 2.0**-e, spec.weight_bits, acc_bits, spec.input.lo, spec.input.hi, codes)
+    return float(((q * 2.0**e - kernel) ** 2).sum())
+
+
+@pytest.mark.parametrize("method", ["exact", "none"])
+def test_better_scale_is_the_best_of_three_neighbours(method):
+    seen = set()
+    for seed in range(6):
+        for acc_bits in (8, 11):
+            spec, e = weights.Accumulator(acc_bits, 4, UNSIGNED), -4 + seed % 5
+            rng = np.random.default_rng(seed)
+            kernel = (rng.normal(size=(K, CHANNELS)) * 0.3).astype(np.float32)
+            bias = rng.normal(size=CHANNELS).astype(np.float32) * 0.1
+            errors = {shift: error_at(e + shift, kernel, bias, spec, method) for shift in (0, -1, 1)}
+            errors[0] *= weights.HYSTERESIS
+            found = float(weights.better_scale_log2(*tensors(kernel, bias, e), method, spec)) - e
+            assert found == min(errors, key=lambda shift: errors[shift])
+            seen.add(found)
+    assert seen == {-1, 0, 1}  # every answer is among the cases
+
+
+def test_repeated_search_ends_where_the_whole_search_does():
+    spec = weights.Accumulator(10, 4, UNSIGNED)
+    kernel, bias = draws(0) * np.float32(0.1), np.zeros(CHANNELS, np.float32)
+    e = best = quantize.search_scale_log2(kernel, 4, 10, 0, 15)
+    for start in (best - 3, best + 3):
+        e = float(start)
+        for _ in range(4):
+            e = float(weights.better_scale_log2(*tensors(kernel, bias, e), "exact", spec))
+        assert abs(e - best) <= 1  # the hysteresis may keep it one step off
+
+
+def weighed(function):
+    """A scalar of the weights with a known gradient, and that gradient."""
+    upstream = np.random.default_rng(8).normal(size=(K, CHANNELS)).astype(np.float32)
+    return lambda *values: ops.sum(function(*values) * ops.convert_to_tensor(upstream)), upstream
+
+
+class TestGradientOfExact:
+    scale = 0.25
+    bias = np.zeros(CHANNELS, np.float32)
+
+    def gradient(self, kernel, acc_bits, format=UNSIGNED, held=None):
+        spec = weights.Accumulator(acc_bits, 4, format)
+        loss, upstream = weighed(lambda kernel: weights.exact(kernel, *tensors(self.scale, self.bias), spec, held))
+        return gradients(loss, kernel)[0], upstream
+
+    def codes(self, kernel, acc_bits, format=UNSIGNED):
+        spec = weights.Accumulator(acc_bits, 4, format)
+        return codes_of(weights.exact_codes(*tensors(kernel / self.scale, self.bias), spec))
+
+    def test_straight_through_where_nothing_is_full(self):
+        kernel = draws(0) * np.float32(self.scale)
+        found, upstream = self.gradient(kernel, 24)
+        assert np.array_equal(found, upstream)
+
+    @pytest.mark.parametrize("name", ["unsigned_4bits", "symmetric_5bits", "signed_4bits"])
+    def test_nothing_moves_along_a_full_budget(self, name):
+        format = INPUTS[name]
+        kernel = draws(0) * np.float32(self.scale)
+        found, upstream = self.gradient(kernel, 9, format)
+        codes = self.codes(kernel, 9, format)
+        sides = [codes > 0, codes < 0] if format.lo == 0 else [codes != 0]
+        for drawing in sides:
+            along = (np.sign(codes) * found * drawing).sum(axis=0)
+            # floats: a mean of float32 is taken out, so what is left is rounding
+            assert np.abs(along).max() < 1e-5 < np.abs((np.sign(codes) * upstream * drawing).sum(axis=0)).min()
+
+    @pytest.mark.parametrize("name", ["unsigned_4bits", "symmetric_5bits"])
+    def test_weights_projected_to_zero_keep_their_gradient(self, name):
+        kernel = draws(0) * np.float32(self.scale)
+        found, upstream = self.gradient(kernel, 9, INPUTS[name])
+        zero = self.codes(kernel, 9, INPUTS[name]) == 0
+        nearest = np.ceil(np.abs(kernel) / self.scale - 0.5)
+        assert (zero & (nearest > 0)).any() and np.array_equal(found[zero], upstream[zero])
+
+    @pytest.mark.parametrize("acc_bits", [2, 4, 9, 24, 64])
+    @pytest.mark.parametrize("kind", ["zeros", "equal", "halves", "huge"])
+    def test_finite_everywhere(self, kind, acc_bits):
+        kernel = {"zeros": 0 * draws(0), "huge": draws(0) * 1e6}.get(kind, draws(0, kind)).astype(np.float32)
+        for name in ("unsigned_4bits", "signed_4bits"):
+            assert np.isfinite(self.gradient(kernel, acc_bits, INPUTS[name])[0]).all()
+
+    def test_held_thresholds_give_the_same_gradient(self):
+        kernel = draws(0) * np.float32(self.scale)
+        held = weights.thresholds(*tensors(kernel / self.scale, self.bias), weights.Accumulator(9, 4, UNSIGNED))
+        assert np.array_equal(self.gradient(kernel, 9, held=held)[0], self.gradient(kernel, 9)[0])
+
+
+def test_plain_gradient_is_straight_through():
+    loss, upstream = weighed(lambda kernel: weights.plain(kernel, 0.25, weights.Accumulator(8, 4, UNSIGNED)))
+    assert np.array_equal(gradients(loss, draws(0))[0], upstream)
+
+
+@pytest.mark.parametrize("kind", ["random", "equal", "zeros"])
+def test_a2q_gradients_are_finite_and_reach_weights_norms_and_scale(kind):
+    spec = weights.Accumulator(12, 4, UNSIGNED)
+    v = 0 * draws(0) if kind == "zeros" else draws(0, kind)
+    norm_log2, bias = np.linspace(-2, 8, CHANNELS), np.zeros(CHANNELS)
+    loss, _ = weighed(lambda v, t, s: weights.a2q(v, t, s, *tensors(bias), spec))
+    found = gradients(loss, v, norm_log2, 0.25)
+    assert all(np.isfinite(part).all() for part in found)
+    if kind == "random":
+        assert found[0].any() and found[1][0] and not found[1][-1]  # a capped norm has the penalty, not this gradient
+
+
+def test_norm_penalty_is_what_exceeds_the_bound():
+    spec, bias = weights.Accumulator(12, 4, UNSIGNED), np.array([0, 100, -100])
+    limit = bounds.max_l1_norm(12, 4, False, bias=bias)
+    over = np.array([1.5, -2.0, 0.25])
+    norm_log2 = np.log2(0.25 * limit) + over
+    found = float(weights.norm_penalty(*tensors(norm_log2, 0.25, bias), spec))
+    assert found == pytest.approx(1.75, rel=1e-5)  # floats: logarithms in float32
+    slope = gradients(lambda t: weights.norm_penalty(t, *tensors(0.25, bias), spec), norm_log2)[0]
+    assert np.array_equal(slope, [1, 0, 1])
+
+
+def test_norm_penalty_is_finite_where_the_bias_takes_everything():
+    spec = weights.Accumulator(8, 4, UNSIGNED)
+    assert np.isfinite(float(weights.norm_penalty(*tensors([3.0, 3.0], 0.25, [127, -128]), spec)))
+
+
+@pytest.mark.parametrize("format", INPUTS.values(), ids=INPUTS)
+def test_held_thresholds_give_the_codes_of_fresh_ones_where_nothing_moved(format):
+    spec, scale = weights.Accumulator(9, 4, format), 0.25
+    kernel, bias = draws(5) * np.float32(scale), biases(9, np.random.default_rng(5))
+    held = weights.thresholds(*tensors(kernel / scale, bias), spec)
+    assert held.shape == weights.thresholds_shape(CHANNELS, spec)
+    fresh, reused = (weights.exact(*tensors(kernel, scale, bias), spec, part) for part in (None, held))
+    assert np.array_equal(ops.convert_to_numpy(fresh), ops.convert_to_numpy(reused))
+
+
+def test_held_thresholds_leave_ties_out():
+    spec = weights.Accumulator(7, 4, UNSIGNED)  # 63 // 15 = 4 units above zero
+    kernel = np.full((10, 1), 1.0, np.float32)
+    held = weights.thresholds(*tensors(kernel, [0.0]), spec)
+    fresh, reused = (codes_of(weights.exact(*tensors(kernel, 1.0, [0.0]), spec, part)) for part in (None, held))
+    assert fresh.sum() == 4 and reused.sum() == 0
+
+
+def test_compiled_weights_are_the_eager_ones():
+    spec = weights.Accumulator(9, 4, UNSIGNED)
+    values = tensors(draws(0), 0.5, biases(9, np.random.default_rng(0)))
+    both = [make(lambda *parts: weights.exact(*parts, spec))(*values) for make in (compiled, lambda f: f)]
+    assert np.array_equal(*map(ops.convert_to_numpy, both))
+    norm_log2 = tensors(np.linspace(-2, 8, CHANNELS))[0]
+    both = [make(lambda v, s, b: weights.a2q(v, norm_log2, s, b, spec))(*values) for make in (compiled, lambda f: f)]
+    assert np.array_equal(*map(ops.convert_to_numpy, both))

@@ -1,0 +1,127 @@
+"""From Keras to the integer program: what each layer becomes, and what is refused in which words."""
+
+import keras
+import numpy as np
+import pytest
+import qkeras
+from qkeras import QActivation
+
+from a2q_keras.errors import ConfigurationError, UnsupportedLayerError, WeightError
+from a2q_keras.integer.export import export
+from a2q_keras.integer.graph import Dense, Input, Quantize, Reshape
+from a2q_keras.layers.dense import A2QDense
+from a2q_keras.numerics.formats import FixedPoint
+from tests.models import inputs, two_layers
+
+
+def equal(model, x):
+    return np.array_equal(export(model).run(x), model.predict(x, verbose=0))
+
+
+def test_a_sequential_model():
+    model = two_layers()
+    program = export(model)
+    assert program.inputs == (Input("x", (6,), FixedPoint(5, 3, signed=True)),)
+    assert [(type(op), op.name, op.source) for op in program.ops] == [
+        (Dense, "first", "x"),
+        (Quantize, "relu", "first"),
+        (Dense, "second", "relu"),
+    ]
+    assert program["relu"].format == FixedPoint(4, 2, signed=False)
+    assert program.outputs == ("second",) and program.float_tail == ""
+    assert equal(model, inputs())
+
+
+def test_a_functional_model_with_flatten_dropout_and_activation_argument():
+    x = keras.Input((2, 3), name="x")
+    y = QActivation("quantized_relu(4,1)", name="q")(keras.layers.Flatten(name="flat")(x))
+    y = A2QDense(4, acc_bits=11, weight_bits=3, activation=qkeras.quantized_relu(3, 1), name="d")(y)
+    y = A2QDense(2, acc_bits=12, name="out")(keras.layers.Dropout(0.5)(y))
+    model = keras.Model(x, y)
+    program = export(model)
+    assert [type(op) for op in program.ops] == [Reshape, Dense, Quantize, Dense]
+    assert program["d_activation"].format == FixedPoint(3, 2, signed=False)
+    assert equal(model, inputs(features=6).reshape(-1, 2, 3))
+
+
+def test_an_input_quantizer_on_an_input_and_on_codes():
+    first = A2QDense(4, acc_bits=12, input_quantizer="quantized_bits(6,1,alpha=1)", name="a")
+    second = A2QDense(2, acc_bits=12, input_quantizer="quantized_relu(3,1)", name="b")
+    model = keras.Sequential([keras.Input((6,), name="x"), first, second])
+    program = export(model)
+    assert program.inputs[0].format == FixedPoint(6, 4, signed=True)
+    assert program["b_input"].format == FixedPoint(3, 2, signed=False)
+    assert equal(model, inputs())
+
+
+@pytest.mark.parametrize("tail", [keras.layers.Softmax, lambda: keras.layers.Activation("softmax")])
+def test_a_final_softmax_layer_is_left_out_and_said_so(tail):
+    model = two_layers()
+    with_tail = keras.Sequential([keras.Input((6,)), *model.layers, tail()])
+    program = export(with_tail)
+    assert program.float_tail == "softmax" and program.outputs == ("second",)
+    assert np.array_equal(program.run(inputs()), model.predict(inputs(), verbose=0))
+
+
+def test_a_softmax_as_activation_argument_is_left_out():
+    out = A2QDense(3, acc_bits=12, activation="softmax", input_quantizer="quantized_relu(4,2)", name="out")
+    program = export(keras.Sequential([keras.Input((6,)), out]))
+    assert program.float_tail == "softmax" and program.outputs == ("out",)
+
+
+def sequence(*layers):
+    return keras.Sequential([keras.Input((6,), name="x"), *layers])
+
+
+QUANTIZED = "quantized_relu(4,2)"
+REFUSED = {
+    "a float layer in the middle": (
+        lambda: sequence(
+            QActivation(QUANTIZED), keras.layers.Dense(4, name="plain"), A2QDense(2, input_quantizer=QUANTIZED)
+        ),
+        r"layer 'plain' \(Dense\) has no exact integer meaning here; supported are A2QDense.*Put A2QDense for Dense",
+    ),
+    "a QKeras layer": (
+        lambda: sequence(QActivation(QUANTIZED), qkeras.QDense(4, name="q", kernel_quantizer="quantized_bits(4,0,1)")),
+        r"layer 'q' \(QDense\) has no exact integer meaning",
+    ),
+    "a float activation": (
+        lambda: sequence(A2QDense(2, input_quantizer=QUANTIZED, activation="relu", name="d")),
+        r"layer 'd': the float activation 'relu' has no exact integer meaning; use QActivation",
+    ),
+    "a layer after the softmax": (
+        lambda: sequence(
+            A2QDense(2, input_quantizer=QUANTIZED), keras.layers.Softmax(), QActivation(QUANTIZED, name="late")
+        ),
+        r"layer 'late' \(QActivation\) comes after a softmax",
+    ),
+    "an output that nothing quantizes": (lambda: sequence(keras.layers.Flatten()), "input 'x' reaches an output"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case):
+    make, words = REFUSED[case]
+    with pytest.raises(UnsupportedLayerError, match=words):
+        export(make())
+
+
+def test_two_formats_for_one_input_are_refused():
+    x = keras.Input((6,), name="x")
+    wide, narrow = (A2QDense(2, input_quantizer=f"quantized_relu({bits},2)") for bits in (6, 4))
+    with pytest.raises(UnsupportedLayerError, match="input .x. is already quantized to .*; use one QActivation"):
+        export(keras.Model(x, [wide(x), narrow(x)]))
+
+
+def test_a_model_that_is_not_built_is_refused():
+    model = keras.Sequential([A2QDense(2, input_quantizer=QUANTIZED)], name="later")
+    with pytest.raises(ConfigurationError, match=r"'later' is not a built .* start it with keras.Input"):
+        export(model)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(value):
+    model = two_layers()
+    model.get_layer("second").kernel.assign(np.full((5, 3), value, np.float32))
+    with pytest.raises(WeightError, match="layer 'second': its kernel holds NaN or infinity; train again"):
+        export(model)

@@ -1,0 +1,110 @@
+"""The public functions, on small models."""
+
+import numpy as np
+import pytest
+
+import a2q_keras as a2q
+from a2q_keras import pipeline
+from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, FileError
+from tests.models import inputs, two_layers
+from tests.programs import needs_gxx
+
+
+def accum_widths(graph) -> dict:
+    """The accum_t width of each dense node of a finished hls4ml graph."""
+    nodes = [node for node in graph.get_layers() if node.class_name == "Dense"]
+    return {node.name: node.get_attr("accum_t").precision.width for node in nodes}
+
+
+@pytest.mark.parametrize(
+    "acc_bits, widths",
+    [(16, {"first": 16, "second": 16}), ({"first": 14, "second": 12}, {"first": 14, "second": 12})],
+)
+def test_to_hls_gives_every_accumulator_the_asked_width(acc_bits, widths):
+    assert accum_widths(a2q.to_hls(two_layers(), acc_bits)) == widths
+
+
+def test_to_hls_without_widths_takes_the_smallest_certified_ones():
+    model = two_layers()
+    assert accum_widths(a2q.to_hls(model, acc_bits=None)) == a2q.certify(model).acc_bits
+
+
+@pytest.mark.parametrize("layer", ["first", "second"])
+def test_to_hls_refuses_one_bit_less_than_needed(layer):
+    model = two_layers()
+    needed = a2q.certify(model).acc_bits[layer]
+    words = f"layer '{layer}', channel .*needs {needed} bits and acc_bits grants {needed - 1}.*grant {needed} bits"
+    with pytest.raises(AccumulatorOverflowError, match=words):
+        a2q.to_hls(model, {layer: needed - 1})
+
+
+@pytest.mark.parametrize("options", [{"backend": "Quartus"}, {"io_type": "io_stream"}, {"strategy": "Resource"}])
+def test_to_hls_refuses_what_is_not_supported_yet(options):
+    ((key, value),) = options.items()
+    with pytest.raises(ConfigurationError, match=f"{key} is '{value}'; supported are"):
+        a2q.to_hls(two_layers(), **options)
+
+
+def test_a_program_is_taken_where_a_model_is(tmp_path):
+    model = two_layers()
+    a2q.integer_model(model).save(tmp_path / "p.a2q")
+    program = a2q.load_integer_model(tmp_path / "p.a2q")
+    assert a2q.integer_model(program) is program
+    assert a2q.certify(program).acc_bits == a2q.certify(model).acc_bits
+    assert np.array_equal(program.run(inputs()), model.predict(inputs(), verbose=0))
+
+
+def test_a_path_is_no_model():
+    with pytest.raises(ConfigurationError, match="'model.keras' is a path; load it first"):
+        a2q.integer_model("model.keras")
+
+
+def test_load_reads_models_and_programs(tmp_path):
+    model = two_layers()
+    model.save(tmp_path / "m.keras")
+    a2q.integer_model(model).save(tmp_path / "p.a2q")
+    loaded = [pipeline.load(tmp_path / name) for name in ("m.keras", "p.a2q")]
+    assert len({a2q.integer_model(part).digest() for part in (model, *loaded)}) == 1
+
+
+@pytest.mark.parametrize("name, words", [("none.keras", "no such file"), ("bad.keras", "not a whole .keras file")])
+def test_load_refuses_by_name(tmp_path, name, words):
+    (tmp_path / "bad.keras").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(FileError, match=f"{name}: {words}"):
+        pipeline.load(tmp_path / name)
+
+
+def test_print_accumulator_stats_shows_asked_and_needed(capsys):
+    proof = a2q.print_accumulator_stats(two_layers(acc_bits=13))
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("first", "second", "asked", "needed", "hls4ml auto"))
+    assert proof.acc_bits == {"first": 13, "second": 13} and proof.ok
+
+
+class TestCosim:
+    pytestmark = needs_gxx
+
+    def test_keras_firmware_and_program_agree(self):
+        report = a2q.cosim(two_layers(), inputs(), n_random=20)
+        assert report.ok and {part.engine for part in report.parts} == {"keras", "csim"}
+
+    def test_keras_that_computes_something_else_is_caught(self, monkeypatch):
+        """Break the Keras side on purpose: a weight one code up, after the program was exported."""
+        model = two_layers()
+        reference = pipeline._with_references
+
+        def changed(model):
+            program, references = reference(model)
+            layer = model.get_layer("first")
+            kernel = layer.kernel.numpy()
+            kernel[0, 0] += 1.0 if kernel[0, 0] < 0 else -1.0
+            layer.kernel.assign(kernel)
+            return program, references
+
+        monkeypatch.setattr(pipeline, "_with_references", changed)
+        report = a2q.cosim(model, inputs(), n_random=20)
+        assert not report.ok and report.first.layer == "first" and report.parts[0].engine == "keras"
+
+    def test_unproven_widths_are_refused_before_anything_runs(self):
+        with pytest.raises(AccumulatorOverflowError, match="layer 'first'"):
+            a2q.cosim(two_layers(method="none", acc_bits=4))

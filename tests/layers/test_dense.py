@@ -1,0 +1,124 @@
+"""A2QDense: the battery, and what is particular to a dense layer."""
+
+import keras
+import numpy as np
+import pytest
+from qkeras import QActivation
+
+import a2q_keras as a2q
+from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, UnsupportedLayerError, WeightError
+from a2q_keras.layers.dense import A2QDense
+from a2q_keras.numerics import projection
+from tests.layers.battery import Battery
+from tests.programs import needs_gxx
+
+
+class TestA2QDense(Battery):
+    def make(self, **arguments):
+        return A2QDense(4, **arguments)
+
+
+class TestCSimulation:
+    pytestmark = needs_gxx
+
+    def test_firmware_of_a_trained_layer_is_keras(self):
+        model, x = TestA2QDense().trained("unsigned", "exact"), TestA2QDense().data()[0]
+        report = a2q.cosim(model, x, n_random=50)
+        assert report.ok, report
+
+
+def quantized_input(layer, features=6):
+    return keras.Sequential([keras.Input((features,)), QActivation("quantized_relu(4,1)"), layer])
+
+
+@pytest.mark.parametrize("start", ["set_weights", "set_float_weights"])
+def test_a_float_layer_is_a_start(start):
+    keras.utils.set_random_seed(3)
+    source = keras.layers.Dense(5, bias_initializer="normal")
+    source.build((None, 6))
+    layer = A2QDense(5, acc_bits=20, weight_bits=8)
+    quantized_input(layer)
+    if start == "set_weights":
+        layer.set_weights(source.get_weights())
+    else:
+        layer.set_float_weights(*source.get_weights())
+    codes, bias, frac = layer.integer_weights()
+    kernel, float_bias = source.get_weights()
+    # 20 bits do not bind, so each weight is within half a step of the float one: a float comparison by nature
+    assert np.abs(codes * 2.0**-frac - kernel).max() <= 2.0 ** -(frac + 1)
+    assert np.array_equal(bias, np.rint(float_bias * 2.0 ** (frac + layer.input_format.frac)))
+
+
+def test_codes_are_the_exact_minimiser_for_the_fitted_scale():
+    layer = A2QDense(8, acc_bits=9, weight_bits=4)
+    quantized_input(layer, features=40)
+    layer.set_weights([np.random.default_rng(0).normal(size=(40, 8)), np.random.default_rng(1).normal(size=8)])
+    codes, bias, frac = layer.integer_weights()
+    u = layer.kernel.numpy().astype(float) * 2.0**frac
+    assert np.array_equal(codes, projection.project_codes(u, 4, 9, 0, 15, bias))
+
+
+def test_set_weights_still_takes_its_own_weights():
+    model, twin = (quantized_input(A2QDense(3, acc_bits=9)) for _ in range(2))
+    twin.layers[-1].set_weights(model.layers[-1].get_weights())
+    x = np.random.default_rng(0).random((20, 6), np.float32)
+    assert np.array_equal(model.predict(x, verbose=0), twin.predict(x, verbose=0))
+
+
+def test_training_searches_anew_after_weights_were_given():
+    model = quantized_input(A2QDense(3, acc_bits=9))
+    model.compile("sgd", "mse", jit_compile=False)
+    x = np.ones((4, 6), np.float32)
+    model.fit(x, np.ones((4, 3)), verbose=0, epochs=5)
+    model.layers[-1].set_weights([np.eye(6, 3, dtype=np.float32), np.zeros(3, np.float32)])
+    assert int(model.layers[-1].steps.numpy()) == 0
+
+
+def test_a_bias_quantizer_comes_before_the_grid_of_the_accumulator():
+    layer = A2QDense(2, acc_bits=20, bias_quantizer="quantized_bits(3,1,alpha=1)")
+    quantized_input(layer)
+    layer.set_weights([np.ones((6, 2)), np.array([0.7, -5.0])])
+    _, bias, frac = layer.integer_weights()
+    assert np.array_equal(bias * 2.0 ** -(frac + layer.input_format.frac), [0.5, -2.0])
+
+
+def test_no_bias():
+    model = quantized_input(A2QDense(3, acc_bits=9, use_bias=False))
+    program = a2q.integer_model(model)
+    assert not program.dense_ops[0].bias.any() and len(model.trainable_variables) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"acc_bits": 1}, "acc_bits=1 is not allowed; give a whole number from 2 to 64"),
+        ({"acc_bits": 12.5}, "acc_bits=12.5 is not allowed"),
+        ({"weight_bits": 1}, "weight_bits=1 is not allowed; give a whole number from 2 to 16"),
+        ({"method": "best"}, "method='best' is unknown; allowed are exact, a2q, none"),
+        ({"dtype": "mixed_float16"}, "cannot hold exact sums; use float32"),
+        ({"input_quantizer": "quantized_nonsense(4)"}, "input_quantizer='quantized_nonsense.4.' is not a quantizer"),
+        ({"bias_quantizer": 3}, "bias_quantizer=3 is not a quantizer; give a QKeras quantizer such as"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, words):
+    with pytest.raises(ConfigurationError, match=words):
+        A2QDense(4, **arguments)
+
+
+def test_an_input_quantizer_without_integer_format_is_refused():
+    with pytest.raises(UnsupportedLayerError, match="layer 'd': quantized_bits with alpha='auto'"):
+        A2QDense(4, name="d", input_quantizer="quantized_bits(4,0,alpha='auto')")
+
+
+def test_a_bias_that_does_not_fit_is_refused_by_name():
+    layer = A2QDense(3, acc_bits=4, weight_bits=4, name="tight")
+    quantized_input(layer)
+    with pytest.raises(AccumulatorOverflowError, match="layer 'tight': acc_bits=4 cannot hold the bias .* raise acc_bits"):
+        layer.set_weights([np.ones((6, 3)), np.full(3, 1000.0)])
+
+
+def test_nan_weights_are_refused_by_name():
+    layer = A2QDense(3, acc_bits=9, name="broken")
+    quantized_input(layer)
+    with pytest.raises(WeightError, match="layer 'broken': its kernel holds NaN or infinity; train again"):
+        layer.set_weights([np.full((6, 3), np.nan), np.zeros(3)])

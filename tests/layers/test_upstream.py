@@ -1,0 +1,65 @@
+"""Where a layer's input range comes from, and what is said where nothing tells it."""
+
+import keras
+import numpy as np
+import pytest
+import qkeras
+from qkeras import QActivation
+
+from a2q_keras.errors import InputRangeError, UnsupportedLayerError
+from a2q_keras.layers.dense import A2QDense
+from a2q_keras.numerics.formats import FixedPoint
+
+
+def format_after(*layers, shape=(2, 3)):
+    last = A2QDense(2)
+    keras.Sequential([keras.Input(shape), *layers, last])
+    return last.input_format
+
+
+def test_through_layers_that_keep_the_values():
+    layers = QActivation("quantized_relu(5,2)"), keras.layers.Reshape((3, 2)), keras.layers.Flatten()
+    assert format_after(*layers, keras.layers.Dropout(0.1)) == FixedPoint(5, 3, signed=False)
+
+
+def test_from_the_activation_argument_of_the_layer_before():
+    before = A2QDense(3, activation=qkeras.quantized_bits(6, 2, 1, alpha=1), input_quantizer="quantized_relu(4,0)")
+    assert format_after(before, shape=(4,)) == FixedPoint(6, 3, signed=True, symmetric=True)
+
+
+def test_in_a_functional_model():
+    x = keras.Input((4,))
+    layer = A2QDense(2)
+    layer(QActivation("quantized_bits(4,0,alpha=1)")(x))
+    assert layer.input_format == FixedPoint(4, 3, signed=True)
+
+
+@pytest.mark.parametrize(
+    "before, found",
+    [
+        (keras.layers.Dense(3, name="plain"), "come from Dense 'plain'"),
+        (keras.layers.ReLU(name="relu"), "come from ReLU 'relu'"),
+        (None, "come from InputLayer 'x'"),
+    ],
+)
+def test_an_unknown_range_is_refused_in_words(before, found):
+    layers = [keras.Input((4,), name="x"), *([before] if before else []), A2QDense(2, name="late")]
+    with pytest.raises(InputRangeError, match=f"layer 'late': .* {found}; put a QActivation.*or give 'late'"):
+        keras.Sequential(layers)
+
+
+def test_outside_a_model_the_range_is_unknown():
+    with pytest.raises(InputRangeError, match="layer 'alone': the range of its inputs is unknown; give it an input_quant"):
+        A2QDense(2, name="alone")(np.ones((1, 4), np.float32))
+
+
+def test_a_layer_used_on_two_formats_is_refused():
+    x, layer = keras.Input((4,)), A2QDense(2, name="shared")
+    layer(QActivation("quantized_relu(4,0)")(x))
+    with pytest.raises(InputRangeError, match=r"'shared' is used on inputs of format ufixed<4,0> and on ufixed<5,0>"):
+        layer(QActivation("quantized_relu(5,0)")(x))
+
+
+def test_an_activation_without_integer_format_is_refused():
+    with pytest.raises(UnsupportedLayerError, match="layer 'soft': the quantizer quantized_tanh"):
+        format_after(QActivation("quantized_tanh(4)", name="soft"), shape=(4,))

@@ -24,6 +24,9 @@ def format_of(quantizer, where: str = "activation") -> FixedPoint:
         raise UnsupportedLayerError(
             f"{where}: {name} with {', '.join(wrong)} has no exact integer format here; {ALLOWED}"
         )
+    parts = [f"{key}={getattr(quantizer, key)}" for key in ("bits", "integer") if getattr(quantizer, key) % 1]
+    if parts:
+        raise UnsupportedLayerError(f"{where}: {name} with {', '.join(parts)} is no fixed point; give whole numbers")
     return reader(quantizer)
 
 

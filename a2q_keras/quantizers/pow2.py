@@ -16,6 +16,7 @@ TABLE = (2.0 ** np.arange(LEAST, MOST + 1)).astype(np.float32)
 
 def exp2(exponent):
     """2**round(exponent), exactly, as float32; the gradient is that of 2**exponent.  Exponents saturate at +-96."""
+    exponent = ops.clip(exponent, LEAST, MOST)
     index = ops.cast(ops.round(ops.stop_gradient(exponent)), "int32") - LEAST
-    exact = ops.take(ops.convert_to_tensor(TABLE), ops.clip(index, 0, MOST - LEAST), axis=0)
+    exact = ops.take(ops.convert_to_tensor(TABLE), index, axis=0)
     return straight_through(exact, ops.exp(exponent * math.log(2.0)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from keras import ops
 
 GRID = 2.0**-24  # rewards of float32 weights are multiples of this
+LARGEST = 2.0**22  # weights beyond count as this; in float32 a bisection above 2**24 would never settle
 
 
 def take_units(u, qmax, budget):
@@ -29,7 +30,7 @@ def thresholds(u, qmax, budget):
     level + cut, the reward above which units are taken; how many of the ties at it are taken besides; and the share of
     the budget that each weight drawing on it stands for, 1 / (weights above zero), or 0 where all units fit.
     """
-    rows = ops.transpose(u)
+    rows = ops.clip(ops.transpose(u), -LARGEST, LARGEST)
     sides = [ops.abs(rows)] if budget.shape[0] == 1 else [ops.relu(rows), ops.relu(-rows)]
     found = _search(ops.concatenate(sides, axis=0), qmax, ops.reshape(budget, (-1,)))
     return ops.reshape(ops.stack(found), (4, *budget.shape))
@@ -38,9 +39,9 @@ def thresholds(u, qmax, budget):
 def apply(u, qmax, thresholds, fill=True):
     """The codes of `u` (K, C) by given thresholds; with fill=False no tie is taken."""
     level, cut, missing, _ = (thresholds[row] for row in range(4))
-    above = u > 0
-    units = ops.ceil(ops.abs(u) - 0.5)
-    reward = ops.abs(u) - units + 0.5
+    above, magnitude = u > 0, ops.minimum(ops.abs(u), LARGEST)
+    units = ops.ceil(magnitude - 0.5)
+    reward = magnitude - units + 0.5
     left = units - ops.where(above, level[0], level[-1])
     at_level = (left > 0) & (left <= qmax)
     edge = ops.where(above, cut[0], cut[-1])

@@ -18,11 +18,11 @@ def get_quantizer(identifier, argument: str):
         if isinstance(identifier, dict):
             import qkeras
 
-            return keras.saving.deserialize_keras_object(identifier)
-        if isinstance(identifier, str):
+            identifier = keras.saving.deserialize_keras_object(identifier)
+        elif isinstance(identifier, str):
             import qkeras
 
-            return qkeras.get_quantizer(identifier)
+            identifier = qkeras.get_quantizer(identifier)
     except Exception as error:
         raise ConfigurationError(
             f"{argument}={identifier!r} is not a quantizer ({error}); "

@@ -150,7 +150,8 @@ def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False):
     can put a weight on the other side of a whole number.  Straight-through gradient to v, t and s.
     """
     limit = _l1_limit(bias, spec)
-    length = ops.maximum(ops.sum(ops.abs(v), axis=0), 1e-30)
+    length = ops.sum(ops.abs(v), axis=0)
+    length = ops.where(length > 0, length, ops.ones_like(length))
     norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * ops.cast(limit, "float32"))
     w = ops.clip(v * (norm / (length * scale)), -spec.qmax, spec.qmax)
     codes = ops.trunc(w) if training else _a2q_codes(v, norm_log2, scale, limit, spec)

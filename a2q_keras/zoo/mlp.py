@@ -25,7 +25,8 @@ def a2q_mlp(features, widths, acc_bits, weight_bits=4, act_bits=4, method="exact
     for i, width in enumerate(widths):
         layers.append(A2QDense(width, acc_bits=acc_bits, weight_bits=weight_bits, method=method, name=f"dense_{i + 1}"))
         if i < len(integers):
-            layers.append(qkeras.QActivation(f"quantized_relu({act_bits},{integers[i]})", name=f"relu_{i + 1}"))
+            # as a float, because QKeras cannot raise 2 to a negative integer
+            layers.append(qkeras.QActivation(f"quantized_relu({act_bits},{integers[i]:.1f})", name=f"relu_{i + 1}"))
     return keras.Sequential(layers, name=name)
 
 

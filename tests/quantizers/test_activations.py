@@ -9,18 +9,19 @@ from a2q_keras.quantizers.activations import format_of
 # 1/128 steps: exact in float32, with ties and overflow for every format below
 X = (np.arange(-1300, 1301) / 128).astype(np.float32)
 
-QUANTIZERS = {
-    f"{name}({bits},{integer}{options})": (name, bits, integer, options)
+QUANTIZERS = [
+    f"{name}({bits},{integer}{options})"
     for bits in (1, 2, 3, 4, 6, 8)
-    for integer in (-1, 0, 2)
+    for integer in (-1.0, 0, 2)  # a float, because QKeras cannot raise 2 to the integer -1
     for name, options in [
         ("quantized_relu", ""),
+        ("quantized_relu", ",relu_upper_bound=0.3"),  # of no effect, as QKeras clips at the largest code
         ("quantized_bits", ",alpha=1"),
         ("quantized_bits", ",alpha=1,symmetric=1"),
         ("quantized_bits", ",alpha=1,keep_negative=0"),
     ]
     if bits > 1 or name == "quantized_relu" or "keep_negative" in options
-}
+]
 
 
 @pytest.mark.parametrize("text", QUANTIZERS)
@@ -56,8 +57,7 @@ REFUSED = {
     "quantized_relu(4,0,use_sigmoid=1)": "use_sigmoid=1",
     "quantized_relu(4,0,negative_slope=0.25)": r"negative_slope=0\.25",
     "quantized_relu(4,0,use_stochastic_rounding=True)": "use_stochastic_rounding=True",
-    "quantized_relu(4,0,is_quantized_clip=False,relu_upper_bound=0.3)": "relu_upper_bound|is_quantized_clip=False",
-    "quantized_relu(4,0,relu_upper_bound=0.3)": "relu_upper_bound",
+    "quantized_relu(4,0,is_quantized_clip=False,relu_upper_bound=0.3)": "is_quantized_clip=False",
     "quantized_tanh(4)": "quantized_tanh",
     "quantized_sigmoid(4)": "quantized_sigmoid",
     "ternary(alpha=1)": "ternary",
@@ -72,6 +72,12 @@ def test_other_arithmetic_is_refused_with_the_option_and_what_is_allowed(text):
     with pytest.raises(UnsupportedLayerError, match=f"(?s){REFUSED[text]}.*allowed are quantized_bits") as caught:
         format_of(qkeras.get_quantizer(text), "layer 'act'")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["quantized_relu(4,1.5)", "quantized_bits(4,0.5,alpha=1)", "quantized_relu(4.5,1)"])
+def test_parts_of_bits_are_refused(text):
+    with pytest.raises(UnsupportedLayerError, match=r"layer 'act': .*=\d\.5 is no fixed point; give whole numbers"):
+        format_of(qkeras.get_quantizer(text), "layer 'act'")
 
 
 def test_the_place_is_named():

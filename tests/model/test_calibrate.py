@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from a2q_keras.model.calibrate import integer_bits
+from a2q_keras.numerics.formats import FixedPoint
+
+
+def error(values, bits, integer, signed) -> float:
+    format = FixedPoint(bits, bits - signed - integer, signed)
+    return float(np.square(format.values(format.quantize(values)) - values).sum())
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("spread", [0.01, 1.0, 30.0])
+def test_no_other_number_of_integer_bits_is_better(bits, spread, signed):
+    values = np.random.default_rng(bits).normal(0, spread, 500)
+    values = values if signed else np.maximum(values, 0)
+    found = integer_bits(values, bits, signed)
+    best = error(values, bits, found, signed)
+    assert all(error(values, bits, integer, signed) >= best for integer in range(-12, 12))
+
+
+def test_an_outlier_is_clipped_rather_than_the_rest_lost():
+    values = np.append(np.random.default_rng(0).uniform(0, 1, 5000), 7.9)
+    assert integer_bits(values, 3) < 3
+
+
+def test_negative_values_count_as_zero_for_an_unsigned_quantizer():
+    assert integer_bits([0.9, -100.0], 8) == 0
+
+
+def test_nothing_but_zeros_has_an_answer():
+    assert isinstance(integer_bits(np.zeros(5), 4), int)

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from a2q_keras import data
+from a2q_keras.errors import FileError
+
+
+def test_digits_are_in_range_and_complete():
+    digits = data.digits()
+    assert len(digits.x_train) + len(digits.x_test) == 1797 and digits.classes == 10
+    assert digits.x_train.dtype == np.float32 and digits.x_train.shape[1] == 64
+    assert (digits.x_train.min(), digits.x_train.max()) == (0, 1)
+    assert sorted(set(digits.y_test)) == list(range(10))
+
+
+def test_digits_are_split_alike_every_time():
+    first, second, other = data.digits(), data.load("digits"), data.digits(seed=1)
+    assert np.array_equal(first.x_test, second.x_test) and not np.array_equal(first.x_test, other.x_test)
+
+
+def arrays(dtype=np.uint8):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, 4, 4)).astype(dtype)
+    return {"x_train": images, "y_train": np.arange(6), "x_test": images[:2], "y_test": np.arange(2)}
+
+
+def test_pixels_from_a_file_are_flattened_and_scaled(tmp_path):
+    np.savez(tmp_path / "tiny.npz", **arrays())
+    found = data.load("tiny", tmp_path)
+    assert found.name == "tiny" and found.classes == 6 and found.y_train.dtype == np.int32
+    assert np.array_equal(found.x_train, arrays()["x_train"].reshape(6, 16) / np.float32(256))
+
+
+def test_values_from_a_file_stay_as_they_are(tmp_path):
+    np.savez(tmp_path / "tiny.npz", **arrays(np.float64))
+    assert np.array_equal(data.load("tiny", tmp_path).x_test, arrays()["x_test"].reshape(2, 16))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileError, match=r"nothing\.npz: no such data set; give --data-dir"):
+        data.load("nothing", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["without an array", "truncated", "empty"])
+def test_a_file_of_something_else_is_refused(kind, tmp_path):
+    path = tmp_path / "tiny.npz"
+    np.savez(path, **(arrays() if kind != "without an array" else {"x_train": np.zeros(3)}))
+    whole = path.read_bytes()
+    path.write_bytes({"without an array": whole, "truncated": whole[:200], "empty": b""}[kind])
+    with pytest.raises(FileError, match=r"tiny\.npz: cannot be read as a data set with x_train, y_train") as caught:
+        data.load("tiny", tmp_path)
+    assert "\n" not in str(caught.value)

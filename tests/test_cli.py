@@ -58,7 +58,9 @@ def test_stats_and_certify_from_a_model(files):
 
 
 def test_convert_writes_the_project_with_its_proof(files, tmp_path):
-    done = a2q_command("convert", files / "good.a2q", "--acc-bits", "13", "--output-dir", tmp_path / "project", "--json")
+    done = a2q_command(
+        "convert", files / "good.a2q", "--acc-bits", "13", "--output-dir", tmp_path / "project", "--json"
+    )
     assert json.loads(done.stdout)["acc_bits"] == {"first": 13, "second": 13}
     written = {path.name for path in (tmp_path / "project").iterdir()}
     assert written >= {"firmware", "certificate.json", "program.a2q"}

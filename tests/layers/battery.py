@@ -11,7 +11,11 @@ import a2q_keras as a2q
 from a2q_keras.numerics import bounds
 from tests.backend import gradients
 
-FORMATS = {"unsigned": "quantized_relu(4,1)", "signed": "quantized_bits(5,1,alpha=1)", "symmetric": "quantized_bits(5,1,1)"}
+FORMATS = {
+    "unsigned": "quantized_relu(4,1)",
+    "signed": "quantized_bits(5,1,alpha=1)",
+    "symmetric": "quantized_bits(5,1,1)",
+}
 METHODS = ("exact", "a2q", "none")
 FEATURES = 7
 

@@ -113,7 +113,9 @@ def test_an_input_quantizer_without_integer_format_is_refused():
 def test_a_bias_that_does_not_fit_is_refused_by_name():
     layer = A2QDense(3, acc_bits=4, weight_bits=4, name="tight")
     quantized_input(layer)
-    with pytest.raises(AccumulatorOverflowError, match="layer 'tight': acc_bits=4 cannot hold the bias .* raise acc_bits"):
+    with pytest.raises(
+        AccumulatorOverflowError, match="layer 'tight': acc_bits=4 cannot hold the bias .* raise acc_bits"
+    ):
         layer.set_weights([np.ones((6, 3)), np.full(3, 1000.0)])
 
 

@@ -49,7 +49,9 @@ def test_an_unknown_range_is_refused_in_words(before, found):
 
 
 def test_outside_a_model_the_range_is_unknown():
-    with pytest.raises(InputRangeError, match="layer 'alone': the range of its inputs is unknown; give it an input_quant"):
+    with pytest.raises(
+        InputRangeError, match="layer 'alone': the range of its inputs is unknown; give it an input_quant"
+    ):
         A2QDense(2, name="alone")(np.ones((1, 4), np.float32))
 
 

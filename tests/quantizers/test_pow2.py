@@ -10,7 +10,7 @@ from tests.backend import MODES, gradients, tensors
 def test_powers_of_two_are_exact(mode):
     exponents = np.arange(LEAST, MOST + 1)
     found = ops.convert_to_numpy(MODES[mode](exp2)(*tensors(exponents)))
-    assert np.array_equal(found, [2.0**int(e) for e in exponents])
+    assert np.array_equal(found, [2.0 ** int(e) for e in exponents])
 
 
 def test_exponents_are_rounded_and_saturate():

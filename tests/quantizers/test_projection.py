@@ -126,3 +126,10 @@ def test_thresholds_without_ties_alone_give_the_codes(rows):
         full = share[row] > 0
         drawing = (side > level[row] + cut[row] + np.float32(0.5)).sum(axis=0)
         assert np.array_equal(np.rint(1 / share[row][full]), np.maximum(drawing[full], 1))
+
+
+@pytest.mark.parametrize("large", [1e8, 1e30, np.inf, np.nan])
+def test_huge_and_impossible_weights_end_the_search(large):
+    u, budget = np.array([[large], [2.0]], np.float32), np.array([[3.0]], np.float32)
+    codes = ops.convert_to_numpy(trained.take_units(*tensors(u), 7.0, *tensors(budget)))
+    assert np.isnan(large) or codes.ravel().tolist() == [3.0, 0.0]

@@ -7,7 +7,11 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.quantizers.serialize import get_activation, get_quantizer, serialize
 
 X = np.linspace(-5, 5, 101).astype(np.float32)
-TEXTS = ["quantized_relu(4,2)", "quantized_bits(5,1,alpha=1)", "quantized_bits(bits=6, integer=2, symmetric=1, alpha=1)"]
+TEXTS = [
+    "quantized_relu(4,2)",
+    "quantized_bits(5,1,alpha=1)",
+    "quantized_bits(bits=6, integer=2, symmetric=1, alpha=1)",
+]
 
 
 def same(a, b) -> bool:
@@ -33,7 +37,9 @@ def test_configs_make_the_same_quantizer_again(text):
 
 @pytest.mark.parametrize("wrong", ["quantized_rellu(4,2)", "quantized_relu(4,", 7, {"class_name": "Nothing"}], ids=str)
 def test_what_is_no_quantizer_is_refused_with_an_example(wrong):
-    with pytest.raises(ConfigurationError, match=r"bias_quantizer=.* is not a quantizer.*such as quantized_relu\(4, 2\)"):
+    with pytest.raises(
+        ConfigurationError, match=r"bias_quantizer=.* is not a quantizer.*such as quantized_relu\(4, 2\)"
+    ):
         get_quantizer(wrong, "bias_quantizer")
 
 

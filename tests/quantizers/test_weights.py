@@ -120,7 +120,9 @@ def test_a2q_of_zero_weights_is_zero(scale, training):
 def test_a2q_in_training_is_at_most_a_unit_off():
     """In single precision a quotient may fall on the other side of a whole number, and only there."""
     spec, (v, t, bias) = weights.Accumulator(12, 4, UNSIGNED), (draws(1), np.linspace(-2, 8, CHANNELS), np.zeros(12))
-    fast, exact = (codes_of(weights.a2q(*tensors(v, t, 0.25, bias), spec, training), 0.25) for training in (True, False))
+    fast, exact = (
+        codes_of(weights.a2q(*tensors(v, t, 0.25, bias), spec, training), 0.25) for training in (True, False)
+    )
     assert np.abs(fast - exact).max() <= 1 and (fast != exact).mean() < 0.01
 
 

@@ -1,4 +1,4 @@
-"""The tests that every accumulator-aware layer must pass: a test class inherits `Battery` and says how to make the layer."""
+"""The tests that every accumulator-aware layer must pass: a test class inherits `Battery` and makes the layer."""
 
 from __future__ import annotations
 

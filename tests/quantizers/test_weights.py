@@ -101,7 +101,7 @@ def test_a2q_codes_are_those_of_numerics(acc_bits, name):
 
 
 def test_a2q_keeps_its_bound_where_the_quotient_falls_on_integers():
-    """Equal weights under the largest norm: w / s is the bound over their number, often a whole number but for rounding."""
+    """Equal weights under the largest norm: w / s is the bound over their number, often whole but for rounding."""
     spec = weights.Accumulator(16, 8, FixedPoint(8, 8, signed=False))
     for count in range(1, 128):
         v = np.full((count, 1), 1 / 3, np.float32)

@@ -65,8 +65,16 @@ def load(path):
     except A2QError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise FileError(f"{path}: Keras cannot load it ({lines[0]}); save it again with model.save") from error
+        raise FileError(f"{path}: Keras cannot load it ({_reason(error)}); save it again with model.save") from error
+
+
+def _reason(error) -> str:
+    """The first line of the error of ours that Keras wrapped, or of its own."""
+    chain = [error]
+    while chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(chain[-1].__cause__ or chain[-1].__context__)
+    ours = [part for part in chain if isinstance(part, A2QError)]
+    return next(iter(str((ours or chain)[0]).strip().splitlines()), type(error).__name__)
 
 
 def write_json(path, record: dict):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 import a2q_keras as a2q
+from a2q_keras import pipeline
+from a2q_keras.cli.main import main
+from a2q_keras.errors import FileError
 from a2q_keras.tools import GXX
 from tests.models import two_layers
 
@@ -120,3 +124,36 @@ def assert_one_line(done, words):
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert done.returncode == 2 and len(lines) == 1, done.stderr
     assert lines[0].startswith("a2q: ") and re.search(words, lines[0]), lines[0]
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [("acc-bits", 1), ("weight-bits", 17), ("act-bits", 0), ("epochs", 0), ("seed", -1), ("method", "x")],
+)
+def test_demo_refuses_bad_settings_before_it_trains(option, value, monkeypatch, capfd, tmp_path):
+    folder = tmp_path / "never"
+    monkeypatch.setattr(sys, "argv", ["a2q", "demo", f"--{option}", str(value), "--output-dir", str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    lines = capfd.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(lines) == 1 and not folder.exists()
+    assert lines[0].startswith(f"a2q: ConfigurationError: --{option} {value} is ")
+
+
+@pytest.mark.parametrize("command", ["demo", "convert good.a2q", "certify good.a2q --output"])
+def test_a_folder_that_cannot_be_written_is_one_clear_line(command, files, monkeypatch, capfd):
+    name, *rest = command.replace("good.a2q", str(files / "good.a2q")).split()
+    target = ["/proc/never"] if rest and rest[-1] == "--output" else ["--output-dir", "/proc/never"]
+    monkeypatch.setattr(sys, "argv", ["a2q", name, *rest, *target])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    lines = capfd.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(lines) == 1 and "/proc/never" in lines[0], lines
+
+
+def test_an_error_of_ours_that_keras_wrapped_is_said(files, tmp_path):
+    with zipfile.ZipFile(files / "good.keras") as good, zipfile.ZipFile(tmp_path / "odd.keras", "w") as odd:
+        for name in good.namelist():
+            odd.writestr(name, good.read(name).replace(b'"acc_bits": 12', b'"acc_bits": 1'))
+    with pytest.raises(FileError, match=r"odd\.keras: Keras cannot load it \(acc_bits=1 is not allowed"):
+        pipeline.load(tmp_path / "odd.keras")

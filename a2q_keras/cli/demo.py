@@ -9,15 +9,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from a2q_keras.errors import ConversionError
+from a2q_keras.errors import ConfigurationError, ConversionError
 from a2q_keras.report import tables
 
 HIDDEN = (64, 32)
+LIMITS = {
+    "acc_bits": (2, 64),
+    "weight_bits": (2, 16),
+    "act_bits": (1, 16),
+    "epochs": (1, 10**6),
+    "seed": (0, 2**32 - 1),
+}
+METHODS = ("exact", "a2q", "none")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user can choose."""
+    """What the user can choose; ConfigurationError, before anything is trained, for what is not allowed."""
 
     acc_bits: int
     weight_bits: int
@@ -26,6 +34,14 @@ class Settings:
     epochs: int
     output_dir: Path
     seed: int
+
+    def __post_init__(self):
+        for name, (least, most) in LIMITS.items():
+            if not least <= getattr(self, name) <= most:
+                option = f"--{name.replace('_', '-')} {getattr(self, name)}"
+                raise ConfigurationError(f"{option} is not allowed; give a number from {least} to {most}")
+        if self.method not in METHODS:
+            raise ConfigurationError(f"--method {self.method} is unknown; allowed are {', '.join(METHODS)}")
 
 
 def demo(settings: Settings, quiet: bool = False) -> dict:
@@ -43,8 +59,8 @@ def demo(settings: Settings, quiet: bool = False) -> dict:
     start = time.time()
     keras.utils.set_random_seed(settings.seed)
     digits = data.digits()
-    float_model, model = _train(settings, digits, console)
     settings.output_dir.mkdir(parents=True, exist_ok=True)
+    float_model, model = _train(settings, digits, console)
     model.save(settings.output_dir / "model.keras")
 
     program, proof = pipeline.granted(model, settings.acc_bits)

@@ -181,9 +181,9 @@ def _finish(result: dict, as_json: bool):
 
 
 def main():
-    """Run the command; one clear line on standard error and status 2 for every error of our own."""
+    """Run the command; one clear line on standard error and status 2 for every error of our own or of a file."""
     try:
         app()
-    except A2QError as error:
+    except (A2QError, OSError) as error:
         print(f"a2q: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -144,6 +144,8 @@ def _reshape(draft, layer, node, tensor):
 
 
 def _tail(draft, layer, node, tensor):
+    if hasattr(getattr(layer, "activation", None), "bits"):  # Activation(quantizer) is a QActivation
+        return _activation(draft, layer, node, tensor)
     name = type(layer).__name__.lower() if isinstance(layer, keras.layers.Softmax) else layer.activation.__name__
     return _finish(draft, layer, tensor, name)
 

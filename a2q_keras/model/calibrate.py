@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
 
 
 def integer_bits(values, bits: int, signed: bool = False) -> int:
     """QKeras' `integer` for which a quantizer of `bits` bits represents `values` best: least mean squared error.
 
-    For signed=False negative values are taken as zero, as a ReLU does.
+    For signed=False negative values are taken as zero, as a ReLU does.  Raises ConfigurationError for too few bits.
     """
+    bounds.check_bits("bits", bits, 1 + signed, 32)
     values = np.asarray(values, np.float64).ravel()
     values = values if signed else np.maximum(values, 0)
     top = int(np.ceil(np.log2(max(np.abs(values).max(initial=0), 1e-6))))

@@ -44,6 +44,13 @@ def test_a_functional_model_with_flatten_dropout_and_activation_argument():
     assert equal(model, inputs(features=6).reshape(-1, 2, 3))
 
 
+def test_a_keras_activation_layer_with_a_quantizer():
+    quantize = keras.layers.Activation(qkeras.quantized_relu(4, 1), name="q")
+    model = keras.Sequential([keras.Input((6,), name="x"), quantize, A2QDense(2, acc_bits=11)])
+    assert export(model).inputs[0].format == FixedPoint(4, 3, signed=False)
+    assert equal(model, inputs())
+
+
 def test_an_input_quantizer_on_an_input_and_on_codes():
     first = A2QDense(4, acc_bits=12, input_quantizer="quantized_bits(6,1,alpha=1)", name="a")
     second = A2QDense(2, acc_bits=12, input_quantizer="quantized_relu(3,1)", name="b")

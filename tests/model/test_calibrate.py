@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from a2q_keras.errors import ConfigurationError
 from a2q_keras.model.calibrate import integer_bits
 from a2q_keras.numerics.formats import FixedPoint
 
@@ -32,3 +33,9 @@ def test_negative_values_count_as_zero_for_an_unsigned_quantizer():
 
 def test_nothing_but_zeros_has_an_answer():
     assert isinstance(integer_bits(np.zeros(5), 4), int)
+
+
+@pytest.mark.parametrize("bits, signed", [(0, False), (1, True)])
+def test_too_few_bits_are_refused(bits, signed):
+    with pytest.raises(ConfigurationError, match=f"bits={bits} is not allowed; give a whole number from {1 + signed}"):
+        integer_bits(np.ones(3), bits, signed)

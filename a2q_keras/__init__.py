@@ -15,6 +15,7 @@ _WHERE = {
     "certify": "pipeline",
     "integer_model": "pipeline",
     "load_integer_model": "pipeline",
+    "load_model": "pipeline",
     "print_accumulator_stats": "pipeline",
     "to_hls": "pipeline",
     "Certificate": "integer.certificate",

@@ -41,8 +41,8 @@ def load_integer_model(path) -> IntegerProgram:
     return file.load(path)
 
 
-def load(path):
-    """A Keras model from a .keras file, or an integer program from any other.
+def load_model(path):
+    """A Keras model from a .keras file, or an integer program from any other; nothing need be imported before.
 
     Raises FileError, naming the file, where it cannot be read.
     """

@@ -21,6 +21,7 @@ def test_the_public_names():
         "errors",
         "integer_model",
         "load_integer_model",
+        "load_model",
         "numerics",
         "print_accumulator_stats",
         "to_hls",

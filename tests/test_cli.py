@@ -156,4 +156,4 @@ def test_an_error_of_ours_that_keras_wrapped_is_said(files, tmp_path):
         for name in good.namelist():
             odd.writestr(name, good.read(name).replace(b'"acc_bits": 12', b'"acc_bits": 1'))
     with pytest.raises(FileError, match=r"odd\.keras: Keras cannot load it \(acc_bits=1 is not allowed"):
-        pipeline.load(tmp_path / "odd.keras")
+        pipeline.load_model(tmp_path / "odd.keras")

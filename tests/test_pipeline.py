@@ -1,5 +1,8 @@
 """The public functions, on small models."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -63,7 +66,7 @@ def test_load_reads_models_and_programs(tmp_path):
     model = two_layers()
     model.save(tmp_path / "m.keras")
     a2q.integer_model(model).save(tmp_path / "p.a2q")
-    loaded = [pipeline.load(tmp_path / name) for name in ("m.keras", "p.a2q")]
+    loaded = [pipeline.load_model(tmp_path / name) for name in ("m.keras", "p.a2q")]
     assert len({a2q.integer_model(part).digest() for part in (model, *loaded)}) == 1
 
 
@@ -71,7 +74,7 @@ def test_load_reads_models_and_programs(tmp_path):
 def test_load_refuses_by_name(tmp_path, name, words):
     (tmp_path / "bad.keras").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(FileError, match=f"{name}: {words}"):
-        pipeline.load(tmp_path / name)
+        pipeline.load_model(tmp_path / name)
 
 
 def test_print_accumulator_stats_shows_asked_and_needed(capsys):
@@ -108,3 +111,10 @@ class TestCosim:
     def test_unproven_widths_are_refused_before_anything_runs(self):
         with pytest.raises(AccumulatorOverflowError, match="layer 'first'"):
             a2q.cosim(two_layers(method="none", acc_bits=4))
+
+
+def test_load_model_needs_no_other_import(tmp_path):
+    two_layers().save(tmp_path / "m.keras")
+    code = f"import a2q_keras; print(type(a2q_keras.load_model({str(tmp_path / 'm.keras')!r}).layers[1]).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "A2QDense", done.stderr

@@ -125,7 +125,7 @@ def cosim(
     from a2q_keras import pipeline
 
     quiet.start_keras()  # hls4ml's writer starts it in any case
-    source = pipeline.load(model)
+    source = pipeline.load_model(model)
     with _waiting("compiling and running the C simulation"):
         report = pipeline.cosim(source, acc_bits=_widths(source, acc_bits), n_random=n_random, output_dir=output_dir)
     _finish(report.to_dict(), True) if as_json else print(report)
@@ -138,7 +138,7 @@ def _program(path: Path):
 
     if path.suffix == ".keras":
         quiet.start_keras()
-    return pipeline.integer_model(pipeline.load(path))
+    return pipeline.integer_model(pipeline.load_model(path))
 
 
 def _certificate(path: Path, acc_bits):

@@ -134,6 +134,9 @@ class Certificate:
         if found:
             worst = max(found, key=lambda overflow: overflow.needed_bits - overflow.acc_bits)
             others = f" ({len(found)} channels are too wide)" if len(found) > 1 else ""
+            bias = int(self[worst.layer].bias[worst.channel])
+            alone = int(bounds.bits_for(min(bias, 0), max(bias, 0)))
+            others += f"; its bias code {bias} alone needs {alone}" if alone > worst.acc_bits else ""
             raise AccumulatorOverflowError(
                 f"layer {worst.layer!r}, channel {worst.channel}: the accumulator needs {worst.needed_bits} bits and "
                 f"acc_bits grants {worst.acc_bits}{others}; grant {worst.needed_bits} bits, train or quantize this "

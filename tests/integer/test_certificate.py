@@ -265,3 +265,11 @@ def test_records_are_frozen():
         record.acc_bits = 3
     with pytest.raises(ValueError, match="read-only"):
         record.acc_max[0] = 3
+
+
+def test_a_bias_that_does_not_fit_alone_is_named():
+    x, w = FixedPoint(4, 0, signed=False), FixedPoint(3, 0, signed=True)
+    dense = Dense("fc", "x", weights=[[1], [-1]], bias=[1000], weight_format=w, acc_bits=16)
+    program = IntegerProgram("net", (Input("x", (2,), x),), (dense,), ("fc",))
+    with pytest.raises(AccumulatorOverflowError, match="layer 'fc', channel 0: .*its bias code 1000 alone needs 11"):
+        certify(program, 8).raise_if_unsafe()

@@ -16,7 +16,7 @@ from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
-SEARCH_EVERY = 16  # training steps for which the thresholds of the projection are held
+SEARCH_EVERY = 24  # training steps for which the thresholds of the projection are held
 
 
 class AccumulatorAware:

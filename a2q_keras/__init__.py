@@ -10,7 +10,11 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _WHERE = {
+    "A2QConv1D": "layers.conv",
+    "A2QConv2D": "layers.conv",
     "A2QDense": "layers.dense",
+    "A2QDepthwiseConv1D": "layers.conv",
+    "A2QDepthwiseConv2D": "layers.conv",
     "cosim": "pipeline",
     "certify": "pipeline",
     "integer_model": "pipeline",

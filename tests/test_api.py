@@ -10,7 +10,11 @@ import a2q_keras
 
 def test_the_public_names():
     assert a2q_keras.__all__ == [
+        "A2QConv1D",
+        "A2QConv2D",
         "A2QDense",
+        "A2QDepthwiseConv1D",
+        "A2QDepthwiseConv2D",
         "A2QError",
         "AccumulatorOverflowError",
         "Certificate",

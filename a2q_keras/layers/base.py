@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import keras
 import numpy as np
 from keras import ops
@@ -17,6 +19,19 @@ from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
 SEARCH_EVERY = 24  # training steps for which the thresholds of the projection are held
+LEAST_GAIN = 2.0**-60
+ONCE = {"aggregation": "only_first_replica"}  # state that a forward pass writes, under tf.distribute
+
+
+class Latent(NamedTuple):
+    """The float weights that are quantized: columns (K, C), bias (C,) or None.
+
+    gain: (C,) or None, the factor by which a folded batch norm multiplied each channel of the layer's own kernel.
+    """
+
+    columns: Any
+    bias: Any
+    gain: Any = None
 
 
 class AccumulatorAware:
@@ -28,6 +43,8 @@ class AccumulatorAware:
 
     Trained state: kernel, bias and, for method "a2q", the log2 norm of each channel and the log2 scale.  For the other
     methods the scale is fitted when the layer is built or given weights.
+
+    A layer adds `_linear(inputs, kernel)`; and `_channels` where its accumulators are not the kernel's last axis.
     """
 
     def _set_up(self, acc_bits, weight_bits, method, input_quantizer, bias_quantizer):
@@ -35,16 +52,25 @@ class AccumulatorAware:
         self.weight_bits = bounds.check_bits("weight_bits", weight_bits, 2, 16)
         if method not in weights.METHODS:
             raise ConfigurationError(f"method={method!r} is unknown; allowed are {', '.join(weights.METHODS)}")
-        if self.compute_dtype != "float32":
-            raise ConfigurationError(
-                f"layer {self.name!r}: dtype {self.compute_dtype} cannot hold exact sums; use float32"
-            )
+        self._refuse_what_is_not_exact()
         self.method = method
         self.input_quantizer = get_quantizer(input_quantizer, "input_quantizer")
         self.bias_quantizer = get_quantizer(bias_quantizer, "bias_quantizer")
         self._input_format = (
             None if input_quantizer is None else format_of(self.input_quantizer, f"layer {self.name!r}")
         )
+
+    def _refuse_what_is_not_exact(self):
+        if self.compute_dtype != "float32":
+            raise ConfigurationError(
+                f"layer {self.name!r}: dtype {self.compute_dtype} cannot hold exact sums; use float32"
+            )
+        if getattr(self, "lora_rank", None):
+            raise ConfigurationError(f"layer {self.name!r}: lora_rank={self.lora_rank} has no bound here; leave it out")
+        if getattr(self, "data_format", "channels_last") != "channels_last":
+            raise ConfigurationError(
+                f"layer {self.name!r}: data_format={self.data_format!r} is not supported; use channels_last"
+            )
 
     def __call__(self, inputs, *args, **kwargs):
         self._read_input_format(inputs)
@@ -86,32 +112,43 @@ class AccumulatorAware:
             self._input_format = FixedPoint(**config["input_format"])
         super().build_from_config(config)
 
+    def build(self, input_shape):
+        super().build(input_shape)
+        self._build_state()
+
     def _build_state(self):
         """Weights beside kernel and bias.  Initializers run after those of the kernel and may read it."""
-        learned = self.method == "a2q"
+        learned = self.method in weights.LEARNED_NORM
         self.scale_log2 = self.add_weight(
-            name="scale_log2", shape=(), initializer=self._initial_scale_log2, trainable=learned, autocast=False
+            name="scale_log2", shape=(), initializer=self._initial_scale_log2, trainable=learned, autocast=False, **ONCE
         )
-        shape = weights.thresholds_shape(self.kernel.shape[-1], self.accumulator)
-        self.held = self.add_weight(name="held", shape=shape, initializer="zeros", trainable=False)
-        self.steps = self.add_weight(name="steps", shape=(), initializer="zeros", dtype="int32", trainable=False)
+        shape = weights.thresholds_shape(self._channels, self.accumulator)
+        self.held = self.add_weight(name="held", shape=shape, initializer="zeros", trainable=False, **ONCE)
+        self.steps = self.add_weight(
+            name="steps", shape=(), initializer="zeros", dtype="int32", trainable=False, **ONCE
+        )
         if learned:
             self.norm_log2 = self.add_weight(
-                name="norm_log2", shape=(self.kernel.shape[-1],), initializer=self._initial_norm_log2, autocast=False
+                name="norm_log2", shape=(self._channels,), initializer=self._initial_norm_log2, autocast=False
             )
+
+    @property
+    def _channels(self) -> int:
+        return self.kernel.shape[-1]
 
     def _initial_scale_log2(self, shape, dtype=None):
         return ops.cast(self._fitted_scale_log2(), dtype or "float32")
 
     def _initial_norm_log2(self, shape, dtype=None):
-        lengths = np.abs(_matrix(self._numpy("kernel"))).sum(axis=0)
-        return ops.cast(np.log2(np.maximum(lengths, 1e-12)), dtype or "float32")
+        kernel = self._numpy("kernel").reshape(-1, self._channels)
+        centred = kernel - kernel.mean(axis=0) if self.method == "a2q+" else kernel
+        return ops.cast(np.log2(np.maximum(np.abs(centred).sum(axis=0), 1e-12)), dtype or "float32")
 
     def _fitted_scale_log2(self) -> int:
-        kernel, spec = _matrix(self._numpy("kernel")), self.accumulator
-        if self.method == "a2q":  # the papers' scale: the largest weight on the largest code
+        """The exponent that suits the present weights: the papers' for the papers' methods, else the best one."""
+        (kernel, bias), spec = self._float_weights(), self.accumulator
+        if self.method in weights.LEARNED_NORM:  # the largest weight on the largest code
             return int(np.ceil(np.log2(max(float(np.abs(kernel).max(initial=0)), 1e-12) / spec.qmax)))
-        bias = self._numpy("bias") if self.use_bias else np.zeros(kernel.shape[1])
         width = self.acc_bits if self.method == "exact" else bounds.MAX_ACC_BITS
         lo, hi, frac = spec.input.lo, spec.input.hi, spec.input.frac
         try:
@@ -119,14 +156,19 @@ class AccumulatorAware:
         except A2QError as error:
             raise type(error)(f"layer {self.name!r}: {error}") from error
 
+    def _float_weights(self):
+        """What is quantized, as arrays: columns (K, C) and bias (C,), zeros without one."""
+        kernel = self._numpy("kernel").reshape(-1, self._channels)
+        return kernel, self._numpy("bias") if self.use_bias else np.zeros(self._channels)
+
     def fit_scale(self):
-        """Choose the scale (and for `a2q` the norms) anew for the current kernel and bias.
+        """Choose the scale (and for the papers' methods the norms) anew for the current kernel and bias.
 
         Raises WeightError for NaN or infinite weights, AccumulatorOverflowError where no scale holds the bias.
         """
         self.scale_log2.assign(float(self._fitted_scale_log2()))
         self.steps.assign(0)  # the held thresholds belong to other weights: search anew
-        if self.method == "a2q":
+        if self.method in weights.LEARNED_NORM:
             self.norm_log2.assign(self._initial_norm_log2(None))
 
     def set_float_weights(self, kernel, bias=None):
@@ -144,12 +186,12 @@ class AccumulatorAware:
 
     def save_own_variables(self, store):
         """Every variable by its name; Keras' own layers would write kernel and bias only."""
-        for variable in self.trainable_variables + self.non_trainable_variables:
+        for variable in self._own_variables():
             store[variable.name] = ops.convert_to_numpy(variable)
 
     def load_own_variables(self, store):
         """Raises WeightError where the file lacks a variable of this layer."""
-        for variable in self.trainable_variables + self.non_trainable_variables:
+        for variable in self._own_variables():
             if variable.name not in store:
                 raise WeightError(
                     f"layer {self.name!r} (method={self.method!r}): the file holds {sorted(store)} "
@@ -157,94 +199,128 @@ class AccumulatorAware:
                 )
             variable.assign(store[variable.name])
 
+    def _own_variables(self):
+        """Without those of a layer inside this one, which Keras saves beside it."""
+        return self._trainable_variables + self._non_trainable_variables
+
+    def call(self, inputs, training=None):
+        if self.input_quantizer is not None:
+            inputs = self.input_quantizer(inputs)
+        outputs = self._outputs(inputs, training)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _outputs(self, inputs, training):
+        """What the accumulators hold, as values."""
+        kernel, bias = self._step(self._latent(), training)
+        outputs = self._linear(inputs, kernel)
+        return outputs if bias is None else outputs + bias
+
+    def _step(self, latent: Latent, training):
+        """(kernel, bias) as values of codes, after what a training step does to the state."""
+        if training:
+            self._prepare_step(latent)
+        if self.method in weights.LEARNED_NORM:
+            self._add_penalty(latent)
+        return self._quantized(latent, training)
+
+    def _latent(self) -> Latent:
+        return Latent(ops.reshape(self.kernel, (-1, self._channels)), self.bias if self.use_bias else None)
+
     def quantized_weights(self, training=False):
         """(kernel, bias) as the forward pass uses them: values of codes that meet the bound; bias None without one.
 
-        In training, method "exact" uses thresholds up to SEARCH_EVERY steps old and "a2q" computes in single precision:
-        both may miss a budget by a few units.
+        In training, method "exact" uses thresholds up to SEARCH_EVERY steps old and the papers' methods compute in
+        single precision: both may miss a budget by a few units.
         """
+        return self._quantized(self._latent(), training)
+
+    def _quantized(self, latent: Latent, training):
         spec, scale = self.accumulator, exp2(self.scale_log2)
-        codes, bias = self._quantized_bias(scale, spec)
+        codes, bias = self._quantized_bias(latent.bias, scale, spec)
         if self.method == "exact":
             held = ops.convert_to_tensor(self.held) if training else None
-            kernel = weights.exact(self._columns(), scale, codes, spec, held)
-        elif self.method == "a2q":
-            kernel = weights.a2q(self._columns(), self.norm_log2, scale, codes, spec, training)
+            kernel = weights.exact(latent.columns, scale, codes, spec, held)
+        elif self.method in weights.LEARNED_NORM:
+            norm, centred = self._norm_log2(latent), self.method == "a2q+"
+            kernel = weights.a2q(latent.columns, norm, scale, codes, spec, training, centred)
         else:
-            kernel = weights.plain(self._columns(), scale, spec)
+            kernel = weights.plain(latent.columns, scale, spec)
         return ops.reshape(kernel, self.kernel.shape), bias
 
-    def _quantized_bias(self, scale, spec):
+    def _quantized_bias(self, bias, scale, spec):
         """(codes, values) of the bias."""
-        if not self.use_bias:
-            return ops.zeros((self.kernel.shape[-1],)), None
-        bias = self.bias if self.bias_quantizer is None else self.bias_quantizer(self.bias)
+        if bias is None:
+            return ops.zeros((self._channels,)), None
+        bias = bias if self.bias_quantizer is None else self.bias_quantizer(bias)
         codes = weights.bias_codes(bias, scale, spec)
         return codes, weights.straight_through(codes * (scale * 2.0**-spec.input.frac), bias)
 
-    def _prepare_step(self):
+    def _norm_log2(self, latent: Latent):
+        """The log2 norm of each channel of what is quantized: the trained one, times what batch norm multiplied by."""
+        if latent.gain is None:
+            return self.norm_log2
+        return self.norm_log2 + ops.log2(ops.maximum(ops.abs(latent.gain), LEAST_GAIN))
+
+    def _add_penalty(self, latent: Latent):
+        scale, spec = exp2(self.scale_log2), self.accumulator
+        codes, _ = self._quantized_bias(latent.bias, scale, spec)
+        norm, centred = self._norm_log2(latent), self.method == "a2q+"
+        self.add_loss(PENALTY * weights.norm_penalty(norm, scale, codes, spec, centred))
+
+    def _prepare_step(self, latent: Latent):
         """Before a training step: now and then look for a better scale and for the thresholds of the projection.
 
         The scale is looked at in steps 0, 1, 2, 4, 8, ...: a fresh network finds it early, and late in training, when
-        the weights can no longer follow, it rarely moves.
+        the weights can no longer follow, it rarely moves.  Behind a batch norm, whose statistics need hundreds of steps
+        to settle, it is looked at whenever the thresholds are.
         """
-        if self.method == "a2q":
+        if self.method in weights.LEARNED_NORM:
             return
         adapt = ops.equal(ops.bitwise_and(self.steps, self.steps - 1), 0)
         due = ops.logical_or(adapt, ops.equal(self.steps % SEARCH_EVERY, 0))
+        adapt = adapt if latent.gain is None else due
         scale_log2, held = ops.convert_to_tensor(self.scale_log2), ops.convert_to_tensor(self.held)
-        scale_log2, held = ops.cond(due, lambda: self._searched(scale_log2, adapt), lambda: (scale_log2, held))
-        self.scale_log2.assign(scale_log2)
-        self.held.assign(held)
+        found = ops.cond(due, lambda: self._searched(latent, scale_log2, adapt), lambda: (scale_log2, held))
+        self.scale_log2.assign(found[0])
+        self.held.assign(found[1])
         self.steps.assign(self.steps + 1)
 
-    def _searched(self, scale_log2, adapt):
+    def _searched(self, latent: Latent, scale_log2, adapt):
         """(scale_log2, held) found anew."""
-        kernel, bias, spec = self._columns(), self._bias_or_zeros(), self.accumulator
+        spec, columns = self.accumulator, ops.stop_gradient(latent.columns)
+        bias = ops.zeros((self._channels,)) if latent.bias is None else ops.stop_gradient(latent.bias)
+        bias = bias if self.bias_quantizer is None else self.bias_quantizer(bias)
         scale_log2 = ops.cond(
             adapt,
-            lambda: weights.better_scale_log2(kernel, bias, scale_log2, self.method, spec),
+            lambda: weights.better_scale_log2(columns, bias, scale_log2, self.method, spec),
             lambda: scale_log2,
         )
         if self.method != "exact":
             return scale_log2, ops.convert_to_tensor(self.held)
         scale = exp2(scale_log2)
-        return scale_log2, weights.thresholds(kernel * (1.0 / scale), weights.bias_codes(bias, scale, spec), spec)
-
-    def _columns(self):
-        return ops.reshape(self.kernel, (-1, self.kernel.shape[-1]))
-
-    def _bias_or_zeros(self):
-        if not self.use_bias:
-            return ops.zeros((self.kernel.shape[-1],))
-        return ops.convert_to_tensor(self.bias) if self.bias_quantizer is None else self.bias_quantizer(self.bias)
-
-    def _add_penalty(self):
-        if self.method == "a2q":
-            scale, spec = exp2(self.scale_log2), self.accumulator
-            codes, _ = self._quantized_bias(scale, spec)
-            self.add_loss(PENALTY * weights.norm_penalty(self.norm_log2, scale, codes, spec))
+        return scale_log2, weights.thresholds(columns * (1.0 / scale), weights.bias_codes(bias, scale, spec), spec)
 
     def integer_weights(self):
-        """(weight codes, bias codes, weight frac): int64 arrays of the kernel's and bias' shapes, checked.
+        """(weight codes, bias codes, weight frac): int64 arrays of the kernel's shape and (channels,), checked.
 
-        The codes are those of the forward pass.  Raises WeightError for NaN or infinite weights.
+        The codes are those of the forward pass, a batch norm folded in.  Raises WeightError for NaN or infinite weights.
         """
-        for name in ("kernel", "bias")[: 1 + self.use_bias]:
-            self._numpy(name)
-        kernel, bias = (ops.convert_to_numpy(part).astype(np.float64) for part in self._weights_or_zeros())
+        self._float_weights()
+        kernel, bias = self.quantized_weights()
+        bias = ops.zeros((self._channels,)) if bias is None else bias
         frac = -int(np.rint(ops.convert_to_numpy(self.scale_log2)))
-        codes = kernel * 2.0**frac, bias * 2.0 ** (frac + self.input_format.frac)
+        values = (ops.convert_to_numpy(part).astype(np.float64) for part in (kernel, bias))
+        codes = [part * 2.0**shift for part, shift in zip(values, (frac, frac + self.input_format.frac))]
         assert all((part == np.rint(part)).all() for part in codes), "quantized weights are not on their grid"
         return codes[0].astype(np.int64), codes[1].astype(np.int64), frac
 
-    def _weights_or_zeros(self):
-        kernel, bias = self.quantized_weights()
-        return kernel, ops.zeros((self.kernel.shape[-1],)) if bias is None else bias
-
     def _numpy(self, name):
+        """A variable of this layer as an array; see `_finite`."""
+        return self._finite(name, getattr(self, name))
+
+    def _finite(self, name, variable):
         """A variable as an array; WeightError where it holds NaN or infinity."""
-        array = ops.convert_to_numpy(getattr(self, name))
+        array = ops.convert_to_numpy(variable)
         if not np.isfinite(array).all():
             raise WeightError(
                 f"layer {self.name!r}: its {name} holds NaN or infinity; train again with a lower learning rate"
@@ -260,13 +336,15 @@ class AccumulatorAware:
             "bias_quantizer": serialize(self.bias_quantizer),
         }
 
+    def get_config(self):
+        config = super().get_config() | self._accumulator_config()
+        if hasattr(self.activation, "bits"):
+            config["activation"] = serialize(self.activation)
+        return config
+
     def get_quantization_config(self):
         """What QKeras' print_qstats and friends show."""
         return {key: str(getattr(self, key)) for key in self._accumulator_config()}
-
-
-def _matrix(kernel):
-    return kernel.reshape(-1, kernel.shape[-1])
 
 
 def register(cls):

@@ -36,24 +36,5 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
         super().__init__(units, activation=get_activation(activation), use_bias=use_bias, **kwargs)
         self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer)
 
-    def build(self, input_shape):
-        super().build(input_shape)
-        self._build_state()
-
-    def call(self, inputs, training=None):
-        if self.input_quantizer is not None:
-            inputs = self.input_quantizer(inputs)
-        if training:
-            self._prepare_step()
-        kernel, bias = self.quantized_weights(training)
-        self._add_penalty()
-        outputs = ops.matmul(inputs, kernel)
-        if bias is not None:
-            outputs = outputs + bias
-        return outputs if self.activation is None else self.activation(outputs)
-
-    def get_config(self):
-        config = super().get_config() | self._accumulator_config()
-        if hasattr(self.activation, "bits"):
-            config["activation"] = serialize(self.activation)
-        return config
+    def _linear(self, inputs, kernel):
+        return ops.matmul(inputs, kernel)

@@ -18,6 +18,7 @@ from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.ste import straight_through
 
 METHODS = ("exact", "a2q", "none")
+LEARNED_NORM = ("a2q", "a2q+")  # the papers' methods, whose norms and scale are trained
 COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
 INT32_BITS = 31
 HYSTERESIS = 0.9
@@ -143,7 +144,7 @@ def better_scale_log2(kernel, bias, scale_log2, method, spec: Accumulator):
     return scale_log2 + ops.take(ops.convert_to_tensor(shifts), best)
 
 
-def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False):
+def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_centered=False):
     """A2Q: w = g v / ||v||_1 rounded toward zero, g = min(2**t, s * bound).  Method `a2q`.
 
     The codes are computed in double precision, as in `numerics.quantize.a2q`; in training in single precision, which
@@ -158,7 +159,7 @@ def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False):
     return scale * straight_through(codes, w)
 
 
-def norm_penalty(norm_log2, scale, bias, spec: Accumulator):
+def norm_penalty(norm_log2, scale, bias, spec: Accumulator, zero_centered=False):
     """sum(max(t - T, 0)) over the channels, T = log2(s * bound): how far the trained norms exceed the bound."""
     limit = ops.maximum(ops.cast(_l1_limit(bias, spec), "float32"), 1e-6)
     return ops.sum(ops.maximum(norm_log2 - ops.log2(scale * limit), 0.0))

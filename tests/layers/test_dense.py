@@ -9,7 +9,7 @@ import a2q_keras as a2q
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, UnsupportedLayerError, WeightError
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.numerics import projection
-from tests.layers.battery import Battery
+from tests.layers.battery import FORMATS, METHODS, Battery
 from tests.programs import needs_gxx
 
 
@@ -17,12 +17,17 @@ class TestA2QDense(Battery):
     def make(self, **arguments):
         return A2QDense(4, **arguments)
 
+    @pytest.mark.parametrize("inputs", FORMATS)
+    @pytest.mark.parametrize("method", METHODS)
+    def test_the_bound_holds_for_every_format(self, inputs, method):
+        self.check_golden_and_bound(self.trained(inputs, method)[0], method)
+
 
 class TestCSimulation:
     pytestmark = needs_gxx
 
     def test_firmware_of_a_trained_layer_is_keras(self):
-        model, x = TestA2QDense().trained("unsigned", "exact"), TestA2QDense().data()[0]
+        model, x = TestA2QDense().trained("unsigned", "exact")[0], TestA2QDense().data()[0]
         report = a2q.cosim(model, x, n_random=50)
         assert report.ok, report
 

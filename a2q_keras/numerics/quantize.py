@@ -23,12 +23,30 @@ def a2q(v, norm, scale, acc_bits, weight_bits, input_bits, input_signed, zero_ce
     v = projection._finite(v)
     qmax = 2 ** (bounds.check_bits("weight_bits", weight_bits, 2, 32) - 1) - 1
     limit = np.clip(bounds.max_l1_norm(acc_bits, input_bits, input_signed, zero_centered, bias), 0, 2.0**62)
-    if zero_centered:
-        v = v - v.mean(axis=0)
+    v = _centred(v) if zero_centered else v
     length = np.abs(v).sum(axis=0)
     w = np.minimum(norm, scale * limit) * v / np.where(length > 0, length, 1)
     codes = np.clip(np.trunc(w / scale), -qmax, qmax)
     return _within(codes, qmax, limit, zero_centered)
+
+
+def a2q_plus_start(w, scale, acc_bits, input_bits, input_signed, bias=0) -> np.ndarray:
+    """Where A2Q+ starts from float weights: centred, then projected onto the L1 ball of its bound, float64 (K, C).
+
+    v = argmin ||v - (w - mean(w))||_2 such that ||v||_1 <= s * max_l1_norm(...) (A2Q+, section 3).  Training the norm
+    starts from ||v||_1.  scale: s, a value; bias: codes, an int or (C,), which lessen the budget.
+
+    >>> a2q_plus_start(np.array([[3.0], [1.0], [-4.0]]), 1.0, 5, 4, False).ravel()   # the norm is (2**5 - 2) / 15 = 2
+    array([ 0.5,  0. , -1.5])
+    """
+    limit = np.maximum(bounds.max_l1_norm(acc_bits, input_bits, input_signed, True, bias), 0)
+    return projection.project_l1(_centred(projection._finite(w)), scale * limit)
+
+
+def _centred(v):
+    """v - mean(v) per channel.  The first weight is taken off before, so that equal weights give zeros, not noise."""
+    v = v - v[:1]
+    return v - v.mean(axis=0)
 
 
 def _within(codes, qmax, limit, zero_centered):

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 
 from keras import ops
 
-from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers import projection
 from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.ste import straight_through
 
-METHODS = ("exact", "a2q", "none")
+METHODS = ("exact", "a2q", "a2q+", "none")
 LEARNED_NORM = ("a2q", "a2q+")  # the papers' methods, whose norms and scale are trained
 COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
 INT32_BITS = 31
@@ -145,40 +144,62 @@ def better_scale_log2(kernel, bias, scale_log2, method, spec: Accumulator):
 
 
 def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_centered=False):
-    """A2Q: w = g v / ||v||_1 rounded toward zero, g = min(2**t, s * bound).  Method `a2q`.
+    """A2Q: w = g v / ||v||_1 rounded toward zero, g = min(2**t, s * bound), bound = `bounds.max_l1_norm`.
 
-    The codes are computed in double precision, as in `numerics.quantize.a2q`; in training in single precision, which
-    can put a weight on the other side of a whole number.  Straight-through gradient to v, t and s.
+    Methods `a2q` (A2Q, section 4) and, with `zero_centered`, `a2q+` (A2Q+, section 3): v less its mean per channel, and
+    the bound that goes with it.  The codes are computed in double precision where the backend has it, as in
+    `numerics.quantize.a2q`; in training in single precision, which can put a weight on the other side of a whole
+    number.  Out of training the bound holds on every backend: units beyond it are taken back, counted in whole numbers.
+    Straight-through gradient to v, t and s.
     """
-    limit = _l1_limit(bias, spec)
-    length = ops.sum(ops.abs(v), axis=0)
-    length = ops.where(length > 0, length, ops.ones_like(length))
-    norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * ops.cast(limit, "float32"))
-    w = ops.clip(v * (norm / (length * scale)), -spec.qmax, spec.qmax)
-    codes = ops.trunc(w) if training else _a2q_codes(v, norm_log2, scale, limit, spec)
-    return scale * straight_through(codes, w)
+    codes = None if training else _a2q_codes(v, norm_log2, scale, bias, spec, zero_centered)
+    v = _centred(v) if zero_centered else v
+    limit = ops.cast(_l1_limit(bias, spec, zero_centered), "float32")
+    norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * limit)
+    w = ops.clip(v * (norm / (_length(v) * scale)), -spec.qmax, spec.qmax)
+    return scale * straight_through(ops.trunc(w) if codes is None else codes, w)
 
 
 def norm_penalty(norm_log2, scale, bias, spec: Accumulator, zero_centered=False):
     """sum(max(t - T, 0)) over the channels, T = log2(s * bound): how far the trained norms exceed the bound."""
-    limit = ops.maximum(ops.cast(_l1_limit(bias, spec), "float32"), 1e-6)
+    limit = ops.maximum(ops.cast(_l1_limit(bias, spec, zero_centered), "float32"), 1e-6)
     return ops.sum(ops.maximum(norm_log2 - ops.log2(scale * limit), 0.0))
 
 
-def _l1_limit(bias, spec: Accumulator):
-    """The bound of `numerics.bounds.max_l1_norm` with what the bias leaves, float64 (C,)."""
-    free = bounds.max_l1_norm(spec.acc_bits, spec.input.bits, spec.input.signed)
-    share = free / (2 ** (spec.acc_bits - 1) - 1)
-    left = (2.0 ** (spec.acc_bits - 1) - 1) - ops.abs(ops.cast(ops.stop_gradient(bias), "float64"))
-    return ops.maximum(left, 0.0) * share
+def _centred(v):
+    """v - mean(v) per channel.  The first weight is taken off before, so that equal weights give zeros, not noise."""
+    v = v - v[:1]
+    return v - ops.mean(v, axis=0)
 
 
-def _a2q_codes(v, norm_log2, scale, limit, spec: Accumulator):
-    v, norm_log2, scale = (ops.cast(part, "float64") for part in (v, norm_log2, scale))
+def _length(v):
+    """||v||_1 per channel, 1 for a channel of zeros."""
     length = ops.sum(ops.abs(v), axis=0)
-    norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * limit)
-    w = norm * v / ops.where(length > 0, length, ops.ones_like(length))
+    return ops.where(length > 0, length, ops.ones_like(length))
+
+
+def _l1_limit(bias, spec: Accumulator, zero_centered):
+    """The bound of `numerics.bounds.max_l1_norm` with what the bias leaves, float64 (C,)."""
+    left = (2.0 ** (spec.acc_bits - 1) - 1) - ops.abs(ops.cast(ops.stop_gradient(bias), "float64"))
+    bits = spec.input.bits
+    units, largest = (2.0, 2.0**bits - 1) if zero_centered else (2.0**spec.input.signed, 2.0**bits)
+    return ops.maximum(left, 0.0) * units / largest
+
+
+def _l1_budgets(bias, spec: Accumulator, zero_centered):
+    """The bound in whole units, float32: of each sign (2, C) for zero-centred weights, else of both together (1, C)."""
+    left = 2 ** (min(spec.acc_bits, INT32_BITS) - 1) - 1 - ops.abs(ops.cast(bias, "int32"))
+    largest = 2**spec.input.bits - 1 if zero_centered else 2 ** (spec.input.bits - spec.input.signed)
+    units = ops.minimum(ops.maximum(left, 0) // min(largest, 2**INT32_BITS - 1), 2**COUNTABLE_BITS)
+    return ops.stack([ops.cast(units, "float32")] * (1 + zero_centered))
+
+
+def _a2q_codes(v, norm_log2, scale, bias, spec: Accumulator, zero_centered):
+    bias = ops.stop_gradient(bias)
+    v, norm_log2, scale = (ops.cast(ops.stop_gradient(part), "float64") for part in (v, norm_log2, scale))
+    v = _centred(v) if zero_centered else v
+    norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * _l1_limit(bias, spec, zero_centered))
+    w = norm * v / _length(v)
     codes = ops.cast(ops.clip(ops.trunc(w / scale), -spec.qmax, spec.qmax), "float32")
     # Floating point can exceed the bound by a unit where w / s is a whole number; take it back.
-    whole = ops.cast(ops.minimum(ops.floor(limit), 2.0**COUNTABLE_BITS), "float32")
-    return projection.take_units(codes, spec.qmax, whole[None])
+    return projection.take_units(codes, spec.qmax, _l1_budgets(bias, spec, zero_centered))

@@ -99,7 +99,7 @@ def test_no_bias():
         ({"acc_bits": 1}, "acc_bits=1 is not allowed; give a whole number from 2 to 64"),
         ({"acc_bits": 12.5}, "acc_bits=12.5 is not allowed"),
         ({"weight_bits": 1}, "weight_bits=1 is not allowed; give a whole number from 2 to 16"),
-        ({"method": "best"}, "method='best' is unknown; allowed are exact, a2q, none"),
+        ({"method": "best"}, "method='best' is unknown; allowed are exact, a2q, a2q., none"),
         ({"dtype": "mixed_float16"}, "cannot hold exact sums; use float32"),
         ({"input_quantizer": "quantized_nonsense(4)"}, "input_quantizer='quantized_nonsense.4.' is not a quantizer"),
         ({"bias_quantizer": 3}, "bias_quantizer=3 is not a quantizer; give a QKeras quantizer such as"),

@@ -61,6 +61,26 @@ def test_a_budget_of_whole_units_for_equal_weights(scale):
             assert set(q.ravel()) <= {unit - 1, unit} and bounds.min_acc_bits(q, 0, 15, bias) <= 16
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6, -7.0])
+def test_equal_weights_centred_are_zero_and_not_noise(value):
+    for k in (1, 3, 10, 33, 784):
+        v = np.full((k, 2), value)
+        assert not quantize.a2q(v, 1e9, 0.1, 16, 8, 8, False, zero_centered=True).any()
+        assert not quantize.a2q_plus_start(v, 0.1, 16, 8, False).any()
+
+
+@pytest.mark.parametrize("acc_bits", [7, 9, 12, 20])
+def test_the_start_of_a2q_plus_is_the_nearest_within_its_bound(acc_bits):
+    w, bias = np.random.default_rng(acc_bits).normal(size=(30, 5)) + 0.3, np.array([0, 3, -9, 40, -63])
+    start = quantize.a2q_plus_start(w, 2.0**-4, acc_bits, 4, False, bias)
+    radius = 2.0**-4 * bounds.max_l1_norm(acc_bits, 4, False, zero_centered=True, bias=bias)
+    centred = w - w.mean(axis=0)
+    # floats: distances; by the variational inequality no point of the ball is nearer
+    assert (np.abs(start).sum(axis=0) <= radius + 1e-12).all()
+    worst = radius * np.abs(centred - start).max(axis=0)
+    assert (worst - ((centred - start) * start).sum(axis=0) <= 1e-9).all()
+
+
 def test_a_channel_of_zeros_and_a_bias_that_takes_all():
     v = np.array([[0.0, 1.0], [0.0, -2.0]])
     assert not quantize.a2q(v, 1e9, 1.0, 8, 4, 4, False, bias=np.array([0, -127])).any()

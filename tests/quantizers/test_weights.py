@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -85,8 +86,12 @@ def test_exact_weights_are_codes_that_fit(format):
 A2Q_CASES = [(acc_bits, name) for acc_bits in (6, 9, 12, 16, 24) for name in ("unsigned_4bits", "signed_4bits")]
 
 
+A2Q_METHODS = pytest.mark.parametrize("centred", [False, True], ids=["a2q", "a2q+"])
+
+
+@A2Q_METHODS
 @pytest.mark.parametrize("acc_bits, name", A2Q_CASES, ids=[f"P{bits}_{name}" for bits, name in A2Q_CASES])
-def test_a2q_codes_are_those_of_numerics(acc_bits, name):
+def test_a2q_codes_are_those_of_numerics(acc_bits, name, centred):
     spec = weights.Accumulator(acc_bits, 4, INPUTS[name])
     for seed, kind in enumerate(["random", "halves", "equal"]):
         rng = np.random.default_rng([acc_bits, seed])
@@ -95,18 +100,37 @@ def test_a2q_codes_are_those_of_numerics(acc_bits, name):
         norm_log2[6:9] = 30  # far above the cap, which then decides: with equal weights w / s is on ties
         for scale in (2.0**-4, 0.5):
             norm = np.exp(norm_log2.astype(np.float64) * math.log(2))
-            wanted = quantize.a2q(v, norm, scale, acc_bits, 4, spec.input.bits, spec.input.signed, bias=bias)
-            found = codes_of(weights.a2q(*tensors(v, norm_log2, scale, bias), spec), scale)
+            wanted = quantize.a2q(v, norm, scale, acc_bits, 4, spec.input.bits, spec.input.signed, centred, bias)
+            found = codes_of(weights.a2q(*tensors(v, norm_log2, scale, bias), spec, zero_centered=centred), scale)
             assert np.array_equal(found, wanted), (kind, scale)
 
 
-def test_a2q_keeps_its_bound_where_the_quotient_falls_on_integers():
+@A2Q_METHODS
+@pytest.mark.parametrize("name", ["unsigned_8bits", "symmetric_5bits", "signed_4bits"])
+def test_a2q_codes_fit_the_accumulator_with_the_bias(name, centred):
+    format = INPUTS[name]
+    for acc_bits in range(8, 14):
+        spec, bias = weights.Accumulator(acc_bits, 8, format), biases(acc_bits, np.random.default_rng(acc_bits))
+        values = weights.a2q(*tensors(draws(acc_bits), np.full(CHANNELS, 50), 1.0, bias), spec, zero_centered=centred)
+        least, most = bounds.acc_range(codes_of(values).astype(int), format.lo, format.hi, bias)
+        assert bounds.bits_for(least, most).max() <= acc_bits
+
+
+@A2Q_METHODS
+def test_a2q_keeps_its_bound_where_the_quotient_falls_on_integers(centred):
     """Equal weights under the largest norm: w / s is the bound over their number, often whole but for rounding."""
     spec = weights.Accumulator(16, 8, FixedPoint(8, 8, signed=False))
-    for count in range(1, 128):
-        v = np.full((count, 1), 1 / 3, np.float32)
-        codes = codes_of(weights.a2q(*tensors(v, [50.0], 1.0, [0.0]), spec))
-        assert np.abs(codes).sum() <= bounds.max_l1_norm(16, 8, False)
+    for count in range(2, 128):
+        v = np.where(centred & (np.arange(count) % 2 > 0), -1 / 3, 1 / 3)[:, None]
+        codes = codes_of(weights.a2q(*tensors(v, [50.0], 1.0, [0.0]), spec, zero_centered=centred))
+        assert np.abs(codes).sum() <= bounds.max_l1_norm(16, 8, False, zero_centered=centred) and codes.any()
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a2q_plus_of_equal_weights_is_zero(training):
+    """Their mean is taken out, and what is left must not be noise that is then scaled up."""
+    spec, v = weights.Accumulator(12, 4, UNSIGNED), np.full((K, CHANNELS), 0.1, np.float32)
+    assert not codes_of(weights.a2q(*tensors(v, v[0], 2.0**-9, 0 * v[0]), spec, training, zero_centered=True)).any()
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -117,11 +141,12 @@ def test_a2q_of_zero_weights_is_zero(scale, training):
     assert not codes_of(weights.a2q(*tensors(zeros, zeros[0], scale, zeros[0]), spec, training)).any()
 
 
-def test_a2q_in_training_is_at_most_a_unit_off():
+@A2Q_METHODS
+def test_a2q_in_training_is_at_most_a_unit_off(centred):
     """In single precision a quotient may fall on the other side of a whole number, and only there."""
     spec, (v, t, bias) = weights.Accumulator(12, 4, UNSIGNED), (draws(1), np.linspace(-2, 8, CHANNELS), np.zeros(12))
     fast, exact = (
-        codes_of(weights.a2q(*tensors(v, t, 0.25, bias), spec, training), 0.25) for training in (True, False)
+        codes_of(weights.a2q(*tensors(v, t, 0.25, bias), spec, training, centred), 0.25) for training in (True, False)
     )
     assert np.abs(fast - exact).max() <= 1 and (fast != exact).mean() < 0.01
 
@@ -243,26 +268,28 @@ def test_plain_gradient_is_straight_through():
     assert np.array_equal(gradients(loss, draws(0))[0], upstream)
 
 
+@A2Q_METHODS
 @pytest.mark.parametrize("kind", ["random", "equal", "zeros"])
-def test_a2q_gradients_are_finite_and_reach_weights_norms_and_scale(kind):
+def test_a2q_gradients_are_finite_and_reach_weights_norms_and_scale(kind, centred):
     spec = weights.Accumulator(12, 4, UNSIGNED)
     v = 0 * draws(0) if kind == "zeros" else draws(0, kind)
     norm_log2, bias = np.linspace(-2, 8, CHANNELS), np.zeros(CHANNELS)
-    loss, _ = weighed(lambda v, t, s: weights.a2q(v, t, s, *tensors(bias), spec, training=True))
+    loss, _ = weighed(lambda v, t, s: weights.a2q(v, t, s, *tensors(bias), spec, True, centred))
     found = gradients(loss, v, norm_log2, 0.25)
     assert all(np.isfinite(part).all() for part in found)
     if kind == "random":
         assert found[0].any() and found[1][0] and not found[1][-1]  # a capped norm has the penalty, not this gradient
 
 
-def test_norm_penalty_is_what_exceeds_the_bound():
+@A2Q_METHODS
+def test_norm_penalty_is_what_exceeds_the_bound(centred):
     spec, bias = weights.Accumulator(12, 4, UNSIGNED), np.array([0, 100, -100])
-    limit = bounds.max_l1_norm(12, 4, False, bias=bias)
+    limit = bounds.max_l1_norm(12, 4, False, centred, bias)
     over = np.array([1.5, -2.0, 0.25])
     norm_log2 = np.log2(0.25 * limit) + over
-    found = float(weights.norm_penalty(*tensors(norm_log2, 0.25, bias), spec))
+    found = float(weights.norm_penalty(*tensors(norm_log2, 0.25, bias), spec, centred))
     assert found == pytest.approx(1.75, rel=1e-5)  # floats: logarithms in float32
-    slope = gradients(lambda t: weights.norm_penalty(t, *tensors(0.25, bias), spec), norm_log2)[0]
+    slope = gradients(lambda t: weights.norm_penalty(t, *tensors(0.25, bias), spec, centred), norm_log2)[0]
     assert np.array_equal(slope, [1, 0, 1])
 
 
@@ -295,5 +322,7 @@ def test_compiled_weights_are_the_eager_ones():
     both = [make(lambda *parts: weights.exact(*parts, spec))(*values) for make in (compiled, lambda f: f)]
     assert np.array_equal(*map(ops.convert_to_numpy, both))
     norm_log2 = tensors(np.linspace(-2, 8, CHANNELS))[0]
-    both = [make(lambda v, s, b: weights.a2q(v, norm_log2, s, b, spec))(*values) for make in (compiled, lambda f: f)]
-    assert np.array_equal(*map(ops.convert_to_numpy, both))
+    for centred in (False, True):
+        a2q = partial(weights.a2q, norm_log2=norm_log2, spec=spec, zero_centered=centred)
+        both = [make(lambda v, s, b, a2q=a2q: a2q(v, scale=s, bias=b))(*values) for make in (compiled, lambda f: f)]
+        assert np.array_equal(*map(ops.convert_to_numpy, both))

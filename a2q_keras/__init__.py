@@ -12,9 +12,13 @@ __version__ = "0.1.0"
 _WHERE = {
     "A2QConv1D": "layers.conv",
     "A2QConv2D": "layers.conv",
+    "A2QConv2DBatchnorm": "layers.batchnorm",
     "A2QDense": "layers.dense",
+    "A2QDenseBatchnorm": "layers.batchnorm",
     "A2QDepthwiseConv1D": "layers.conv",
     "A2QDepthwiseConv2D": "layers.conv",
+    "A2QDepthwiseConv2DBatchnorm": "layers.batchnorm",
+    "A2QSeparableConv2D": "layers.separable",
     "cosim": "pipeline",
     "certify": "pipeline",
     "integer_model": "pipeline",

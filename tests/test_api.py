@@ -12,10 +12,14 @@ def test_the_public_names():
     assert a2q_keras.__all__ == [
         "A2QConv1D",
         "A2QConv2D",
+        "A2QConv2DBatchnorm",
         "A2QDense",
+        "A2QDenseBatchnorm",
         "A2QDepthwiseConv1D",
         "A2QDepthwiseConv2D",
+        "A2QDepthwiseConv2DBatchnorm",
         "A2QError",
+        "A2QSeparableConv2D",
         "AccumulatorOverflowError",
         "Certificate",
         "IntegerProgram",
@@ -45,7 +49,7 @@ def test_cosim_stays_the_function_when_its_package_is_imported():
 
 
 def test_an_unknown_name_says_what_there_is():
-    with pytest.raises(AttributeError, match="has no attribute 'A2QDenze'; it has A2QDense"):
+    with pytest.raises(AttributeError, match="has no attribute 'A2QDenze'; it has A2QConv1D"):
         a2q_keras.A2QDenze  # noqa: B018
 
 

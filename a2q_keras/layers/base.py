@@ -108,9 +108,12 @@ class AccumulatorAware:
         return super().get_build_config() | {"input_format": vars(self.input_format)}
 
     def build_from_config(self, config):
+        self._restore_input_format(config)
+        super().build_from_config(config)
+
+    def _restore_input_format(self, config):
         if self._input_format is None and "input_format" in config:
             self._input_format = FixedPoint(**config["input_format"])
-        super().build_from_config(config)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -303,7 +306,7 @@ class AccumulatorAware:
     def integer_weights(self):
         """(weight codes, bias codes, weight frac): int64 arrays of the kernel's shape and (channels,), checked.
 
-        The codes are those of the forward pass, a batch norm folded in.  Raises WeightError for NaN or infinite weights.
+        The codes are those of the forward pass, batch norm folded in.  Raises WeightError for NaN or infinite weights.
         """
         self._float_weights()
         kernel, bias = self.quantized_weights()

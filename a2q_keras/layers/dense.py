@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from a2q_keras.layers.base import AccumulatorAware, register
-from a2q_keras.quantizers.serialize import get_activation, serialize
+from a2q_keras.quantizers.serialize import get_activation
 
 
 @register

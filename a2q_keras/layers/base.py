@@ -37,12 +37,12 @@ class Latent(NamedTuple):
 class AccumulatorAware:
     """Mixin for a Keras layer with `kernel` and `bias`, output channel last.
 
-    Arguments it adds: acc_bits (2 to 64), weight_bits (2 to 16), method ("exact", "a2q" or "none"), input_quantizer
-    (applied to the inputs; where absent their format is read from the model upstream), bias_quantizer (in addition to
-    the grid of the accumulator, onto which every bias is rounded).
+    Arguments it adds: acc_bits (2 to 64), weight_bits (2 to 16), method ("exact", "a2q", "a2q+" or "none"),
+    input_quantizer (applied to the inputs; where absent their format is read from the model upstream), bias_quantizer
+    (in addition to the grid of the accumulator, onto which every bias is rounded).
 
-    Trained state: kernel, bias and, for method "a2q", the log2 norm of each channel and the log2 scale.  For the other
-    methods the scale is fitted when the layer is built or given weights.
+    Trained state: kernel, bias and, for methods "a2q" and "a2q+", the log2 norm of each channel and the log2 scale.
+    For the other methods the scale is fitted when the layer is built or given weights, and now and then in training.
 
     A layer adds `_linear(inputs, kernel)`; and `_channels` where its accumulators are not the kernel's last axis.
     """
@@ -144,7 +144,7 @@ class AccumulatorAware:
 
     def _initial_norm_log2(self, shape, dtype=None):
         kernel = self._numpy("kernel").reshape(-1, self._channels)
-        centred = kernel - kernel.mean(axis=0) if self.method == "a2q+" else kernel
+        centred = quantize.centred(kernel) if self.method == "a2q+" else kernel
         return ops.cast(np.log2(np.maximum(np.abs(centred).sum(axis=0), 1e-12)), dtype or "float32")
 
     def _fitted_scale_log2(self) -> int:
@@ -180,6 +180,21 @@ class AccumulatorAware:
         if self.use_bias and bias is not None:
             self.bias.assign(bias)
         self.fit_scale()
+        if self.method == "a2q+":
+            self._start_from_projection()
+
+    def _start_from_projection(self):
+        """Method a2q+ starts from the Euclidean projection of the float weights; see `quantize.a2q_plus_start`."""
+        (kernel, bias), spec = self._float_weights(), self.accumulator
+        exponent = round(float(ops.convert_to_numpy(self.scale_log2)))
+        codes = quantize.codes_for_bias(bias, spec.input.frac - exponent)
+        start = quantize.a2q_plus_start(kernel, 2.0**exponent, self.acc_bits, spec.input.bits, spec.input.signed, codes)
+        gain = self._latent().gain
+        gain = np.ones(self._channels) if gain is None else ops.convert_to_numpy(gain)
+        own = self._numpy("kernel").reshape(-1, self._channels)
+        own = np.where(gain == 0, own, start / np.where(gain == 0, 1.0, gain))
+        self.kernel.assign(own.reshape(self.kernel.shape))
+        self.norm_log2.assign(self._initial_norm_log2(None))
 
     def set_weights(self, weights):
         """As in Keras; the weights of the float layer of the same shape (kernel, bias) are taken, too."""

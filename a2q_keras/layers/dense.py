@@ -14,9 +14,9 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
     """Keras' Dense with weights that fit an accumulator of `acc_bits` bits for any input.
 
     acc_bits: width of the accumulator, bias included; weight_bits: bits of a weight code, of which the symmetric range
-    +-(2**(weight_bits-1) - 1) is used; method: "exact" (the exact condition), "a2q" (Colbert et al., ICCV 2023) or
-    "none" (no bound: the baseline); input_quantizer, bias_quantizer, activation: QKeras quantizers, as objects or
-    strings.  The other arguments are those of keras.layers.Dense.
+    +-(2**(weight_bits-1) - 1) is used; method: "exact" (the exact condition), "a2q" (Colbert et al., ICCV 2023),
+    "a2q+" (Colbert et al., ICML 2024) or "none" (no bound: the baseline); input_quantizer, bias_quantizer, activation:
+    QKeras quantizers, as objects or strings.  The other arguments are those of keras.layers.Dense.
 
     Raises InputRangeError in a model where nothing before it says the range of its inputs.
     """

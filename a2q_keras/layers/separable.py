@@ -23,9 +23,9 @@ POINTWISE = {f"pointwise_{kind}": f"kernel_{kind}" for kind in ("initializer", "
 class A2QSeparableConv2D(keras.layers.Layer):
     """Keras' SeparableConv2D, with weights of both convolutions that fit accumulators of `acc_bits` bits.
 
-    depthwise_activation: the QKeras quantizer between the two, which QKeras calls so, too; needed, because the pointwise
-    convolution reads its codes.  depthwise_acc_bits: the width of the depthwise accumulators, by default acc_bits.
-    `layer.depthwise` and `layer.pointwise` are the two layers.  As in Keras, the bias is that of the pointwise one.
+    depthwise_activation: the QKeras quantizer between the two, called so in QKeras, too.  It is needed, because the
+    pointwise convolution reads its codes.  depthwise_acc_bits: the width of the depthwise accumulators, by default
+    acc_bits.  `layer.depthwise` and `layer.pointwise` are the two layers.  As in Keras, the bias is the pointwise one's.
 
     Raises ConfigurationError without a depthwise_activation.
     """
@@ -96,6 +96,16 @@ class A2QSeparableConv2D(keras.layers.Layer):
     def activation(self):
         """What the pointwise convolution ends in."""
         return self.pointwise.activation
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a weight code in both convolutions."""
+        return self.pointwise.weight_bits
+
+    @property
+    def method(self) -> str:
+        """How both convolutions are kept within their accumulators."""
+        return self.pointwise.method
 
     @property
     def acc_bits(self) -> int:

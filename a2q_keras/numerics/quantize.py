@@ -23,7 +23,7 @@ def a2q(v, norm, scale, acc_bits, weight_bits, input_bits, input_signed, zero_ce
     v = projection._finite(v)
     qmax = 2 ** (bounds.check_bits("weight_bits", weight_bits, 2, 32) - 1) - 1
     limit = np.clip(bounds.max_l1_norm(acc_bits, input_bits, input_signed, zero_centered, bias), 0, 2.0**62)
-    v = _centred(v) if zero_centered else v
+    v = centred(v) if zero_centered else v
     length = np.abs(v).sum(axis=0)
     w = np.minimum(norm, scale * limit) * v / np.where(length > 0, length, 1)
     codes = np.clip(np.trunc(w / scale), -qmax, qmax)
@@ -40,10 +40,10 @@ def a2q_plus_start(w, scale, acc_bits, input_bits, input_signed, bias=0) -> np.n
     array([ 0.5,  0. , -1.5])
     """
     limit = np.maximum(bounds.max_l1_norm(acc_bits, input_bits, input_signed, True, bias), 0)
-    return projection.project_l1(_centred(projection._finite(w)), scale * limit)
+    return projection.project_l1(centred(projection._finite(w)), scale * limit)
 
 
-def _centred(v):
+def centred(v):
     """v - mean(v) per channel.  The first weight is taken off before, so that equal weights give zeros, not noise."""
     v = v - v[:1]
     return v - v.mean(axis=0)

@@ -8,7 +8,7 @@ from qkeras import QActivation
 import a2q_keras as a2q
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, UnsupportedLayerError, WeightError
 from a2q_keras.layers.dense import A2QDense
-from a2q_keras.numerics import projection
+from a2q_keras.numerics import projection, quantize
 from tests.layers.battery import FORMATS, METHODS, Battery
 from tests.programs import needs_gxx
 
@@ -129,3 +129,16 @@ def test_nan_weights_are_refused_by_name():
     quantized_input(layer)
     with pytest.raises(WeightError, match="layer 'broken': its kernel holds NaN or infinity; train again"):
         layer.set_weights([np.full((6, 3), np.nan), np.zeros(3)])
+
+
+def test_a2q_plus_starts_from_the_projection_onto_its_ball():
+    layer = A2QDense(4, acc_bits=10, weight_bits=4, method="a2q+")
+    quantized_input(layer, features=40)
+    kernel, bias = np.random.default_rng(0).normal(size=(40, 4)), np.zeros(4)
+    layer.set_weights([kernel, bias])
+    scale = 2.0 ** float(layer.scale_log2)
+    start = quantize.a2q_plus_start(kernel.astype(np.float32), scale, 10, 4, False)
+    assert np.array_equal(layer.kernel, start.astype(np.float32))
+    assert np.array_equal(
+        layer.norm_log2, np.log2(np.abs(quantize.centred(layer.kernel.numpy())).sum(axis=0)).astype(np.float32)
+    )

@@ -25,7 +25,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
 
     depthwise_activation: the QKeras quantizer between the two, called so in QKeras, too.  It is needed, because the
     pointwise convolution reads its codes.  depthwise_acc_bits: the width of the depthwise accumulators, by default
-    acc_bits.  `layer.depthwise` and `layer.pointwise` are the two layers.  As in Keras, the bias is the pointwise one's.
+    acc_bits.  `layer.depthwise` and `layer.pointwise` are the two layers.  The bias is the pointwise one's.
 
     Raises ConfigurationError without a depthwise_activation.
     """

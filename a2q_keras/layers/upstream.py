@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
+
 import keras
 
-from a2q_keras.errors import InputRangeError
-from a2q_keras.numerics.formats import FixedPoint
+from a2q_keras.errors import ConfigurationError, InputRangeError, UnsupportedLayerError
+from a2q_keras.numerics.formats import FixedPoint, mean_format, sum_format, union_format
 from a2q_keras.quantizers.activations import format_of
-
-# Layers whose outputs are some of their inputs, so that the format passes through.
-PASS_THROUGH = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout, keras.layers.Permute)
 
 
 def input_format(tensor, layer_name: str) -> FixedPoint:
     """The format of the codes in a symbolic Keras tensor.
 
-    Raises InputRangeError, saying what was found upstream and what to write, where nothing upstream quantizes.
+    Raises InputRangeError, saying what was found upstream and what to write, where nothing upstream quantizes;
+    UnsupportedLayerError where a layer upstream makes values that are no fixed-point numbers.
     """
-    operation = _producer(tensor)
-    while isinstance(operation, PASS_THROUGH):
-        tensor = operation.input
-        operation = _producer(tensor)
+    operation, inputs = _producer(tensor)
     quantizer = _output_quantizer(operation)
     if quantizer is not None:
         return format_of(quantizer, f"layer {operation.name!r}")
+    rule = _RULES.get(type(operation))
+    if rule is None:
+        raise _unknown(operation, layer_name)
+    return rule(operation, [input_format(part, layer_name) for part in inputs])
+
+
+def _unknown(operation, layer_name: str) -> InputRangeError:
     found = f"{type(operation).__name__} {operation.name!r}" if operation is not None else "a tensor without history"
-    raise InputRangeError(
+    return InputRangeError(
         f"layer {layer_name!r}: the range of its inputs is unknown, because they come from {found}; put a "
         'QActivation("quantized_relu(8, 3)") or QActivation("quantized_bits(8, 3, alpha=1)") in front, '
         f"or give {layer_name!r} an input_quantizer"
@@ -33,11 +38,63 @@ def input_format(tensor, layer_name: str) -> FixedPoint:
 
 
 def _producer(tensor):
+    """The layer that makes a symbolic tensor, and the tensors it makes it from."""
     history = getattr(tensor, "_keras_history", None)
-    return None if history is None else history.operation
+    if history is None:
+        return None, []
+    return history.operation, history.operation._inbound_nodes[history.node_index].input_tensors
 
 
 def _output_quantizer(operation):
     """The QKeras quantizer that makes the outputs of a layer: of a QActivation, or as the activation argument."""
     activation = getattr(operation, "activation", None)
     return activation if hasattr(activation, "bits") else None
+
+
+def _same(layer, formats):
+    return formats[0]
+
+
+def _sum(layer, formats):
+    return sum_format(*formats)
+
+
+def _union(layer, formats):
+    return union_format(*formats)
+
+
+def _mean(layer, formats):
+    return _mean_of(layer, formats[0], prod(layer.pool_size))
+
+
+def _global_mean(layer, formats):
+    return _mean_of(layer, formats[0], prod(layer.input.shape[1:-1]))
+
+
+def _mean_of(layer, format, count):
+    try:
+        return mean_format(format, count)
+    except ConfigurationError as error:
+        raise UnsupportedLayerError(f"layer {layer.name!r}: {error}, or put a QActivation behind it") from error
+
+
+def _nearest(layer, formats):
+    if getattr(layer, "interpolation", "nearest") != "nearest":
+        raise UnsupportedLayerError(
+            f"layer {layer.name!r}: interpolation={layer.interpolation!r} makes new values; use nearest"
+        )
+    return formats[0]
+
+
+# Layers that select, move or repeat their inputs, add zeros, or do nothing in inference: the format stays.
+_SELECTING = ["Flatten", "Reshape", "Permute", "RepeatVector", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "ActivityRegularization", "MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "UpSampling1D"]
+
+_RULES: dict[type, Callable] = {getattr(keras.layers, name): _same for name in _SELECTING} | {
+    keras.layers.Add: _sum,
+    keras.layers.Concatenate: _union,
+    keras.layers.AveragePooling1D: _mean,
+    keras.layers.AveragePooling2D: _mean,
+    keras.layers.GlobalAveragePooling1D: _global_mean,
+    keras.layers.GlobalAveragePooling2D: _global_mean,
+    keras.layers.UpSampling2D: _nearest,
+}

@@ -70,3 +70,55 @@ class FixedPoint:
 
     def __str__(self):
         return f"{'' if self.signed else 'u'}fixed<{self.bits},{self.integer}>"
+
+
+def format_for(lo: int, hi: int, frac: int) -> FixedPoint:
+    """The smallest format with `frac` fractional bits whose codes include lo..hi, lo <= 0 <= hi.
+
+    >>> str(format_for(0, 30, 0)), str(format_for(-8, 7, 2))
+    ('ufixed<5,5>', 'fixed<4,2>')
+    """
+    if lo >= 0:
+        return FixedPoint(max(int(hi).bit_length(), 1), frac, signed=False)
+    bits = max(int(hi).bit_length(), int(-lo - 1).bit_length()) + 1
+    symmetric = bits > 1 and lo > -(2 ** (bits - 1))
+    return FixedPoint(bits, frac, signed=True, symmetric=symmetric)
+
+
+def sum_format(*formats: FixedPoint) -> FixedPoint:
+    """The smallest format that holds every sum of one value of each format, exactly.
+
+    >>> str(sum_format(FixedPoint(4, 0, signed=False), FixedPoint(4, 2, signed=True)))
+    'fixed<8,6>'
+    """
+    frac = max(format.frac for format in formats)
+    lo = sum(format.lo << (frac - format.frac) for format in formats)
+    hi = sum(format.hi << (frac - format.frac) for format in formats)
+    return format_for(lo, hi, frac)
+
+
+def union_format(*formats: FixedPoint) -> FixedPoint:
+    """The smallest format that holds every value of each of the formats, exactly: that of a concatenation.
+
+    >>> str(union_format(FixedPoint(4, 0, signed=False), FixedPoint(4, 2, signed=True)))
+    'fixed<7,5>'
+    """
+    frac = max(format.frac for format in formats)
+    lo = min(format.lo << (frac - format.frac) for format in formats)
+    hi = max(format.hi << (frac - format.frac) for format in formats)
+    return format_for(lo, hi, frac)
+
+
+def mean_format(format: FixedPoint, count: int) -> FixedPoint:
+    """The smallest format that holds every mean of `count` values of a format, exactly: the sum with a finer step.
+
+    Raises ConfigurationError where `count` is no power of two, because no fixed-point format holds such means.
+
+    >>> str(mean_format(FixedPoint(4, 2, signed=False), 4))
+    'ufixed<6,2>'
+    """
+    if count < 1 or count & (count - 1):
+        raise ConfigurationError(
+            f"the mean of {count} values is no fixed-point number; use windows of 1, 2, 4, 8, ... values"
+        )
+    return format_for(format.lo * count, format.hi * count, format.frac + count.bit_length() - 1)

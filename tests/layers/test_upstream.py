@@ -22,6 +22,65 @@ def test_through_layers_that_keep_the_values():
     assert format_after(*layers, keras.layers.Dropout(0.1)) == FixedPoint(5, 3, signed=False)
 
 
+IMAGE = (4, 4, 2)
+
+
+@pytest.mark.parametrize(
+    "layer, format",
+    [
+        (keras.layers.MaxPooling2D(), FixedPoint(5, 3, signed=False)),
+        (keras.layers.GlobalMaxPooling2D(), FixedPoint(5, 3, signed=False)),
+        (keras.layers.ZeroPadding2D(1), FixedPoint(5, 3, signed=False)),
+        (keras.layers.Cropping2D(1), FixedPoint(5, 3, signed=False)),
+        (keras.layers.UpSampling2D(2), FixedPoint(5, 3, signed=False)),
+        (keras.layers.AveragePooling2D((2, 1)), FixedPoint(6, 4, signed=False)),
+        (keras.layers.GlobalAveragePooling2D(), FixedPoint(9, 7, signed=False)),
+        (keras.layers.Permute((3, 1, 2)), FixedPoint(5, 3, signed=False)),
+        (keras.layers.SpatialDropout2D(0.1), FixedPoint(5, 3, signed=False)),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, keras.layers.Layer) else None,
+)
+def test_through_layers_on_images(layer, format):
+    assert format_after(QActivation("quantized_relu(5,2)"), layer, shape=IMAGE) == format
+
+
+@pytest.mark.parametrize(
+    "merge, format",
+    [
+        (keras.layers.Add(), FixedPoint(6, 3, signed=True, symmetric=True)),  # codes -16 to 29
+        (keras.layers.Concatenate(), FixedPoint(5, 3, signed=True)),
+    ],
+)
+def test_where_two_tensors_meet(merge, format):
+    x, last = keras.Input((4,)), A2QDense(2)
+    last(merge([QActivation("quantized_relu(3,1)")(x), QActivation("quantized_bits(5,1,alpha=1)")(x)]))
+    assert last.input_format == format
+
+
+def test_through_a_layer_used_twice():
+    x, pool = keras.Input(IMAGE), keras.layers.MaxPooling2D()
+    first, second = (A2QDense(2)(pool(QActivation(f"quantized_relu({bits},1)")(x))) for bits in (3, 5))
+    assert [tensor._keras_history.operation.input_format.bits for tensor in (first, second)] == [3, 5]
+
+
+@pytest.mark.parametrize(
+    "layer, words",
+    [
+        (
+            keras.layers.AveragePooling2D(3, name="p"),
+            "layer 'p': the mean of 9 values is no fixed-point number; use win",
+        ),
+        (
+            keras.layers.UpSampling2D(interpolation="bilinear", name="p"),
+            "'p': interpolation='bilinear' makes new values",
+        ),
+    ],
+)
+def test_layers_that_leave_the_grid_are_refused(layer, words):
+    with pytest.raises(UnsupportedLayerError, match=words):
+        format_after(QActivation("quantized_relu(5,2)"), layer, shape=IMAGE)
+
+
 def test_from_the_activation_argument_of_the_layer_before():
     before = A2QDense(3, activation=qkeras.quantized_bits(6, 2, 1, alpha=1), input_quantizer="quantized_relu(4,0)")
     assert format_after(before, shape=(4,)) == FixedPoint(6, 3, signed=True, symmetric=True)

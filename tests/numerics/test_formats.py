@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.numerics.formats import FixedPoint
+from a2q_keras.numerics.formats import FixedPoint, format_for, mean_format, sum_format, union_format
 from tests.strategies import formats, seeded
 
 
@@ -53,3 +53,55 @@ def test_special_values(value, code):
 def test_nan_has_no_code():
     with pytest.raises(ConfigurationError, match="NaN and has no fixed-point code"):
         FixedPoint(4, 2, signed=True).quantize([0.0, np.nan])
+
+
+def extremes(format):
+    """Least and largest value as fractions: what a format must hold of another."""
+    return [Fraction(code) / Fraction(2) ** format.frac for code in (format.lo, format.hi)]
+
+
+def holds(format, value):
+    code = value * Fraction(2) ** format.frac
+    return code.denominator == 1 and format.lo <= code <= format.hi
+
+
+@seeded(200)
+@given(st.lists(formats(most_bits=20), min_size=1, max_size=4))
+def test_sums_and_unions_hold_every_value_and_not_with_a_bit_less(parts):
+    for make, combine in ((sum_format, sum), (union_format, None)):
+        whole = make(*parts)
+        lows, highs = zip(*(extremes(part) for part in parts))
+        lo, hi = (sum(lows), sum(highs)) if combine else (min(lows), max(highs))
+        steps = [Fraction(1) / Fraction(2) ** part.frac for part in parts]
+        assert all(holds(whole, value) for value in (lo, hi, *steps[: whole.hi > 0]))
+        narrower = FixedPoint(whole.bits - 1, whole.frac, whole.signed) if whole.bits > 1 else None
+        assert narrower is None or not (holds(narrower, lo) and holds(narrower, hi))
+
+
+@seeded(100)
+@given(formats(most_bits=20), st.integers(0, 6))
+def test_means_of_powers_of_two_are_exact(format, count_log2):
+    count, whole = 2**count_log2, mean_format(format, 2**count_log2)
+    for total in (format.lo * count, format.hi * count, format.hi * count - (format.hi > 0)):
+        assert holds(whole, Fraction(total, count) / Fraction(2) ** format.frac)
+    assert whole.bits <= format.bits + count_log2 + (format.bits == 1)
+
+
+@pytest.mark.parametrize("count", [0, 3, 9, 49])
+def test_other_means_are_refused(count):
+    with pytest.raises(ConfigurationError, match=f"the mean of {count} values is no fixed-point number; use windows"):
+        mean_format(FixedPoint(4, 0, signed=False), count)
+
+
+@pytest.mark.parametrize(
+    "lo, hi, format",
+    [
+        (0, 0, FixedPoint(1, 0, signed=False)),
+        (0, 16, FixedPoint(5, 0, signed=False)),
+        (-1, 0, FixedPoint(1, 0, signed=True)),
+        (-7, 7, FixedPoint(4, 0, signed=True, symmetric=True)),
+        (-8, 3, FixedPoint(4, 0, signed=True)),
+    ],
+)
+def test_the_smallest_format_for_a_range(lo, hi, format):
+    assert format_for(lo, hi, 0) == format

@@ -87,7 +87,27 @@ def _nearest(layer, formats):
 
 
 # Layers that select, move or repeat their inputs, add zeros, or do nothing in inference: the format stays.
-_SELECTING = ["Flatten", "Reshape", "Permute", "RepeatVector", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "ActivityRegularization", "MaxPooling1D", "MaxPooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "UpSampling1D"]
+_SELECTING = [
+    "Flatten",
+    "Reshape",
+    "Permute",
+    "RepeatVector",
+    "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "GaussianDropout",
+    "GaussianNoise",
+    "ActivityRegularization",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "Cropping1D",
+    "Cropping2D",
+    "UpSampling1D",
+]
 
 _RULES: dict[type, Callable] = {getattr(keras.layers, name): _same for name in _SELECTING} | {
     keras.layers.Add: _sum,

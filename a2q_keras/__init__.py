@@ -10,6 +10,7 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _WHERE = {
+    "A2QActivation": "layers.activation",
     "A2QConv1D": "layers.conv",
     "A2QConv2D": "layers.conv",
     "A2QConv2DBatchnorm": "layers.batchnorm",

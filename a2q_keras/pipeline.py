@@ -58,7 +58,7 @@ def load_model(path):
     import keras
     import qkeras  # noqa: F401  registers its layers
 
-    from a2q_keras.layers import batchnorm, conv, dense, separable  # noqa: F401  register ours
+    from a2q_keras.layers import activation, batchnorm, conv, dense, separable  # noqa: F401  register ours
 
     try:
         return keras.saving.load_model(path)

@@ -10,6 +10,7 @@ import a2q_keras
 
 def test_the_public_names():
     assert a2q_keras.__all__ == [
+        "A2QActivation",
         "A2QConv1D",
         "A2QConv2D",
         "A2QConv2DBatchnorm",
@@ -49,7 +50,7 @@ def test_cosim_stays_the_function_when_its_package_is_imported():
 
 
 def test_an_unknown_name_says_what_there_is():
-    with pytest.raises(AttributeError, match="has no attribute 'A2QDenze'; it has A2QConv1D"):
+    with pytest.raises(AttributeError, match="has no attribute 'A2QDenze'; it has A2QActivation"):
         a2q_keras.A2QDenze  # noqa: B018
 
 

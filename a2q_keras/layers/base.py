@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from a2q_keras.errors import A2QError, ConfigurationError, InputRangeError, WeightError
-from a2q_keras.layers.upstream import input_format
+from a2q_keras.layers.upstream import Source, input_format, input_source
 from a2q_keras.numerics import bounds, quantize
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers import weights
@@ -59,6 +59,8 @@ class AccumulatorAware:
         self._input_format = (
             None if input_quantizer is None else format_of(self.input_quantizer, f"layer {self.name!r}")
         )
+        self._input_source: Source | None = None
+        self._connected = False
 
     def _refuse_what_is_not_exact(self):
         if self.compute_dtype != "float32":
@@ -80,17 +82,23 @@ class AccumulatorAware:
         """Learn the input format from the model being built; a layer used twice must see one format."""
         if self.input_quantizer is not None or not hasattr(inputs, "_keras_history"):
             return
-        found = input_format(inputs, self.name)
-        if self._input_format not in (None, found):
+        found, source = input_format(inputs, self.name), input_source(inputs, self.name)
+        changed = self._connected and source != self._input_source
+        if changed or (source is None and self._input_format not in (None, found)):
             raise InputRangeError(
                 f"layer {self.name!r} is used on inputs of format {self._input_format} and on {found}; "
                 "quantize both alike or give the layer an input_quantizer"
             )
-        self._input_format = found
+        self._input_format, self._input_source, self._connected = found, source, True
 
     @property
-    def input_format(self):
-        """The fixed-point format of the inputs.  Raises InputRangeError where it is not known."""
+    def input_format(self) -> FixedPoint:
+        """The fixed-point format of the inputs, now.  Raises InputRangeError where it is not known."""
+        built = self._built_format()
+        return built if self._input_source is None else self._input_source.format
+
+    def _built_format(self) -> FixedPoint:
+        """The format found when the model was built; where its exponent trains, only bits and sign still hold."""
         if self._input_format is None:
             raise InputRangeError(
                 f"layer {self.name!r}: the range of its inputs is unknown; give it an input_quantizer such as "
@@ -101,7 +109,8 @@ class AccumulatorAware:
     @property
     def accumulator(self) -> weights.Accumulator:
         """What the weights must fit."""
-        return weights.Accumulator(self.acc_bits, self.weight_bits, self.input_format)
+        step = None if self._input_source is None else ops.stop_gradient(self._input_source.step)
+        return weights.Accumulator(self.acc_bits, self.weight_bits, self._built_format(), step)
 
     def get_build_config(self):
         """Keras builds a loaded layer before it is connected, so the format found upstream travels along."""
@@ -153,9 +162,9 @@ class AccumulatorAware:
         if self.method in weights.LEARNED_NORM:  # the largest weight on the largest code
             return int(np.ceil(np.log2(max(float(np.abs(kernel).max(initial=0)), 1e-12) / spec.qmax)))
         width = self.acc_bits if self.method == "exact" else bounds.MAX_ACC_BITS
-        lo, hi, frac = spec.input.lo, spec.input.hi, spec.input.frac
+        frac = self.input_format.frac
         try:
-            return quantize.search_scale_log2(kernel, self.weight_bits, width, lo, hi, bias, frac)
+            return quantize.search_scale_log2(kernel, self.weight_bits, width, spec.input.lo, spec.input.hi, bias, frac)
         except A2QError as error:
             raise type(error)(f"layer {self.name!r}: {error}") from error
 
@@ -187,7 +196,7 @@ class AccumulatorAware:
         """Method a2q+ starts from the Euclidean projection of the float weights; see `quantize.a2q_plus_start`."""
         (kernel, bias), spec = self._float_weights(), self.accumulator
         exponent = round(float(ops.convert_to_numpy(self.scale_log2)))
-        codes = quantize.codes_for_bias(bias, spec.input.frac - exponent)
+        codes = quantize.codes_for_bias(bias, self.input_format.frac - exponent)
         start = quantize.a2q_plus_start(kernel, 2.0**exponent, self.acc_bits, spec.input.bits, spec.input.signed, codes)
         gain = self._latent().gain
         gain = np.ones(self._channels) if gain is None else ops.convert_to_numpy(gain)
@@ -271,7 +280,7 @@ class AccumulatorAware:
             return ops.zeros((self._channels,)), None
         bias = bias if self.bias_quantizer is None else self.bias_quantizer(bias)
         codes = weights.bias_codes(bias, scale, spec)
-        return codes, weights.straight_through(codes * (scale * 2.0**-spec.input.frac), bias)
+        return codes, weights.straight_through(codes * (scale * spec.input_step), bias)
 
     def _norm_log2(self, latent: Latent):
         """The log2 norm of each channel of what is quantized: the trained one, times what batch norm multiplied by."""

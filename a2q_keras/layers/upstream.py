@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import keras
 
@@ -19,6 +21,8 @@ def input_format(tensor, layer_name: str) -> FixedPoint:
     UnsupportedLayerError where a layer upstream makes values that are no fixed-point numbers.
     """
     operation, inputs = _producer(tensor)
+    if hasattr(operation, "learned_format"):
+        return operation.learned_format
     quantizer = _output_quantizer(operation)
     if quantizer is not None:
         return format_of(quantizer, f"layer {operation.name!r}")
@@ -26,6 +30,51 @@ def input_format(tensor, layer_name: str) -> FixedPoint:
     if rule is None:
         raise _unknown(operation, layer_name)
     return rule(operation, [input_format(part, layer_name) for part in inputs])
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a step that trains comes from: a layer, and the bits that averaging added behind it."""
+
+    layer: Any
+    shift: int = 0
+
+    @property
+    def step(self):
+        """The value of code 1 now, a tensor."""
+        return self.layer.step * 2.0**-self.shift
+
+    @property
+    def format(self) -> FixedPoint:
+        """The format of the codes now."""
+        return mean_format(self.layer.learned_format, 2**self.shift)
+
+
+def input_source(tensor, layer_name: str) -> Source | None:
+    """The activation upstream whose exponent trains, if the codes in a symbolic tensor are its; else None.
+
+    Raises InputRangeError where codes of such an activation meet others, for the format of these would change, too.
+    """
+    operation, inputs = _producer(tensor)
+    if hasattr(operation, "learned_format"):
+        return Source(operation)
+    if _output_quantizer(operation) is not None or type(operation) not in _RULES:
+        return None
+    sources = [input_source(part, layer_name) for part in inputs]
+    if len(sources) > 1 and any(sources):
+        raise InputRangeError(
+            f"layer {layer_name!r}: {operation.name!r} joins the codes of an activation whose exponent trains with "
+            f"others; put a QActivation or an A2QActivation behind {operation.name!r}"
+        )
+    return sources[0] and Source(sources[0].layer, sources[0].shift + _averaging_bits(operation))
+
+
+def _averaging_bits(operation) -> int:
+    """log2 of the values that a layer averages."""
+    rule = _RULES[type(operation)]
+    if rule in (_mean, _global_mean):
+        return rule(operation, [FixedPoint(1, 0, signed=False)]).frac
+    return 0
 
 
 def _unknown(operation, layer_name: str) -> InputRangeError:

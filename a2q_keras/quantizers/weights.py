@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from keras import ops
 
@@ -26,11 +27,20 @@ LN2 = math.log(2.0)
 
 @dataclass(frozen=True)
 class Accumulator:
-    """What a layer's weights must fit: the accumulator, the weight codes and the codes of the inputs."""
+    """What a layer's weights must fit: the accumulator, the weight codes and the codes of the inputs.
+
+    live_step: the value of input code 1 as a tensor, where it trains and `input.frac` is only what it was.
+    """
 
     acc_bits: int
     weight_bits: int
     input: FixedPoint
+    live_step: Any = None
+
+    @property
+    def input_step(self):
+        """The value of input code 1, a power of two."""
+        return self.input.step if self.live_step is None else self.live_step
 
     @property
     def qmax(self) -> float:
@@ -41,7 +51,7 @@ class Accumulator:
 def bias_codes(bias, scale, spec: Accumulator):
     """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to the accumulator or 24 bits."""
     limit = 2.0 ** (min(spec.acc_bits, COUNTABLE_BITS) - 1)
-    return ops.clip(ops.round(bias * (2.0**spec.input.frac / scale)), -limit, limit - 1)
+    return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, limit - 1)
 
 
 def plain(kernel, scale, spec: Accumulator):

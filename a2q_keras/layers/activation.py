@@ -1,0 +1,71 @@
+"""A2QActivation: a fixed-point quantizer of activations whose power-of-two exponent trains."""
+
+from __future__ import annotations
+
+from math import prod
+
+import keras
+import numpy as np
+from keras import ops
+
+from a2q_keras.layers.base import register
+from a2q_keras.numerics import bounds
+from a2q_keras.numerics.formats import FixedPoint
+from a2q_keras.quantizers.pow2 import exp2
+from a2q_keras.quantizers.ste import straight_through
+
+
+@register
+class A2QActivation(keras.layers.Layer):
+    """Activations rounded to `bits` bits, ties to even, saturated; the number of integer bits trains.
+
+    q(x) = s * clip(round(x / s), lo, hi) with s = 2**(integer - bits + signed); the gradient of `integer` is that of
+    learned step size quantization (Esser et al., ICLR 2020, section 2), straight through the rounding of the exponent.
+
+    bits: of a code (1 to 16; 2 or more with signed); integer: QKeras' integer bits at the start of training (see
+    `model.calibrate.integer_bits`); signed: codes from -2**(bits-1), else from 0, which makes it a ReLU.
+    An accumulator-aware layer behind it, also through layers that only move or average values, follows its exponent.
+    """
+
+    def __init__(self, bits=8, integer=2, signed=False, **kwargs):
+        super().__init__(**kwargs)
+        self.bits = bounds.check_bits("bits", bits, 1 + bool(signed), 16)
+        self.initial_integer = bounds.check_bits("integer", integer, -32, 32)
+        self.signed = bool(signed)
+
+    def build(self, input_shape):
+        self.integer = self.add_weight(
+            name="integer", shape=(), initializer=keras.initializers.Constant(self.initial_integer), autocast=False
+        )
+
+    @property
+    def learned_format(self) -> FixedPoint:
+        """The format of the codes now."""
+        integer = float(ops.convert_to_numpy(self.integer)) if self.built else self.initial_integer
+        return FixedPoint(self.bits, self.bits - self.signed - int(np.rint(integer)), self.signed)
+
+    @property
+    def step(self):
+        """The value of code 1, a float32 scalar."""
+        return exp2(self.integer - (self.bits - self.signed))
+
+    def call(self, inputs):
+        lo, hi = self.format_limits
+        share = max(prod(size or 1 for size in inputs.shape[1:]) * hi, 1.0) ** -0.5
+        slow = self.integer * share
+        slow = straight_through(self.integer, slow)  # the gradient of many activations at once, scaled down
+        step = exp2(slow - (self.bits - self.signed))
+        u = ops.clip(inputs / step, lo, hi)
+        return straight_through(ops.round(u), u) * step
+
+    @property
+    def format_limits(self) -> tuple[float, float]:
+        """The least and the largest code."""
+        format = FixedPoint(self.bits, 0, self.signed)
+        return float(format.lo), float(format.hi)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"bits": self.bits, "integer": self.initial_integer, "signed": self.signed}

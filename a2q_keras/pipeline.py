@@ -103,7 +103,7 @@ def granted(model, acc_bits) -> tuple[IntegerProgram, Certificate]:
 
 def trained_acc_bits(model) -> dict[str, int]:
     """The widths that the layers of a model were made with, by layer name."""
-    return {op.name: op.acc_bits for op in integer_model(model).dense_ops}
+    return {op.name: op.acc_bits for op in integer_model(model).accumulator_ops}
 
 
 def to_hls(

@@ -67,7 +67,7 @@ def cosim(
             "and at least one random input"
         )
     whole = _whole(program, firmware or program, x, n_random, seed)
-    benches = [whole, _alone(program, firmware or program)] if program.dense_ops else [whole]
+    benches = [whole, _alone(program, firmware or program)] if program.accumulator_ops else [whole]
     parts = [part for name, reference in references.items() for part in _refer(name, reference, whole)]
     parts += [part for engine in engines for bench in benches for part in _run(engine, bench, output_dir)]
     return CosimReport(program.name, program.digest(), tuple(parts))

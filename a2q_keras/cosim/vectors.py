@@ -58,7 +58,7 @@ def first_layer_inputs(program: IntegerProgram) -> list[np.ndarray]:
 
     Between input and op there may be reshapes and requantizations.
     """
-    blocks = [_driving(program, op) for op in program.dense_ops if _origin(program, op)]
+    blocks = [_driving(program, op) for op in program.accumulator_ops if _origin(program, op)]
     nothing = [np.zeros((0, *node.shape), np.int64) for node in program.inputs]
     return [np.concatenate(parts) for parts in zip(nothing, *blocks)]
 
@@ -87,9 +87,10 @@ def isolate(program: IntegerProgram) -> IntegerProgram:
     The worst case of an inner layer may be out of reach of the real inputs; here it is not.
     """
     inputs = tuple(
-        Input(_input_name(program, op), op.weights.shape[:1], program.formats[op.source]) for op in program.dense_ops
+        Input(_input_name(program, op), op.weights.shape[:1], program.formats[op.source])
+        for op in program.accumulator_ops
     )
-    ops = tuple(replace(op, source=node.name) for op, node in zip(program.dense_ops, inputs))
+    ops = tuple(replace(op, source=node.name) for op, node in zip(program.accumulator_ops, inputs))
     return IntegerProgram(f"{program.name} in isolation", inputs, ops, tuple(op.name for op in ops))
 
 
@@ -102,6 +103,6 @@ def _input_name(program, op: Dense) -> str:
 
 def isolated_inputs(isolated: IntegerProgram) -> list[np.ndarray]:
     """Codes per input of `isolate(program)` with all worst cases of each layer; shorter ones start again."""
-    cases = [worst_case_inputs(op, isolated.formats[op.source]) for op in isolated.dense_ops]
+    cases = [worst_case_inputs(op, isolated.formats[op.source]) for op in isolated.accumulator_ops]
     samples = max(map(len, cases))
     return [np.resize(rows, (samples, *rows.shape[1:])) for rows in cases]

@@ -14,7 +14,7 @@ import numpy as np
 
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError
 from a2q_keras.integer import recheck, storage
-from a2q_keras.integer.graph import Dense, IntegerProgram
+from a2q_keras.integer.graph import AccumulatorOp, Conv, Dense, IntegerProgram
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
 
@@ -209,11 +209,11 @@ def certify(program: IntegerProgram, acc_bits: int | dict[str, int] | None = Non
     >>> cert["fc"].acc_bits, cert["fc"].acc_min, cert["fc"].acc_max, cert.worst_case_input("fc")
     (7, array([-30]), array([49]), array([15,  0]))
     """
-    names = [op.name for op in program.dense_ops]
+    names = [op.name for op in program.accumulator_ops]
     asked = acc_bits if isinstance(acc_bits, dict) else {} if acc_bits is None else dict.fromkeys(names, acc_bits)
     check_layers(asked, names)
     layers: list[LayerCertificate] = []
-    for op in program.dense_ops:
+    for op in program.accumulator_ops:
         layers.append(_layer(program, op, asked.get(op.name)))
         # an accumulator may be the input of the next layer, whose range then follows from the width granted
         program = program.with_acc_bits({op.name: layers[-1].acc_bits})
@@ -230,7 +230,7 @@ def check_layers(names, known):
         )
 
 
-def _layer(program, op: Dense, acc_bits: int | None) -> LayerCertificate:
+def _layer(program, op: AccumulatorOp, acc_bits: int | None) -> LayerCertificate:
     weights, bias = _SUMS[type(op)](op)
     inputs = program.formats[op.source]
     bottom, top = _range(op.name, weights, bias, inputs)
@@ -262,8 +262,13 @@ def _dense_sums(op: Dense):
     return op.weights, op.bias
 
 
+def _conv_sums(op: Conv):
+    """A window that lies wholly inside is the worst: one that reaches into the padding has zeros for some products."""
+    return op.weights.reshape(-1, op.weights.shape[-1]), op.bias
+
+
 # Per op with accumulators: its weight codes as (K, C), the K products of each of C sums, and its bias codes (C,).
-_SUMS: dict[type, Callable] = {Dense: _dense_sums}
+_SUMS: dict[type, Callable] = {Dense: _dense_sums, Conv: _conv_sums}
 
 
 def _range(name, weights, bias, inputs):

@@ -8,66 +8,30 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from math import prod
-from operator import index
 
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
+from a2q_keras.integer.checks import check
+from a2q_keras.integer.ops import (  # noqa: F401  the records that programs are made of
+    AccumulatorOp,
+    Add,
+    AvgPool,
+    Concatenate,
+    Conv,
+    Crop,
+    Dense,
+    Input,
+    MaxPool,
+    Op,
+    Pad,
+    Quantize,
+    Reshape,
+    Transpose,
+    Upsample,
+    sources,
+)
 from a2q_keras.numerics.formats import FixedPoint
-
-
-@dataclass(frozen=True)
-class Input:
-    """A network input, quantized on entry to `format` (round half to even, saturate)."""
-
-    name: str
-    shape: tuple[int, ...]
-    format: FixedPoint
-
-
-@dataclass(frozen=True, eq=False)
-class Dense:
-    """acc = bias + source @ weights, exact, in an accumulator of `acc_bits` bits.
-
-    weights: codes (K, C) int64; bias: codes (C,) int64 in the unit of the accumulator, whose frac is the sum of the
-    fracs of the source and of `weight_format`.
-    """
-
-    name: str
-    source: str
-    weights: np.ndarray
-    bias: np.ndarray
-    weight_format: FixedPoint
-    acc_bits: int
-
-    def __post_init__(self):
-        for key in ("weights", "bias"):
-            codes = np.ascontiguousarray(getattr(self, key), dtype=np.int64)
-            codes.flags.writeable = False
-            object.__setattr__(self, key, codes)
-        object.__setattr__(self, "acc_bits", index(self.acc_bits))
-
-
-@dataclass(frozen=True)
-class Quantize:
-    """Requantization to `format`: round half to even, saturate.  An unsigned format makes it a ReLU."""
-
-    name: str
-    source: str
-    format: FixedPoint
-
-
-@dataclass(frozen=True)
-class Reshape:
-    """The same codes in another shape (batch axis left out), row-major."""
-
-    name: str
-    source: str
-    shape: tuple[int, ...]
-
-
-Op = Dense | Quantize | Reshape
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +58,10 @@ class IntegerProgram:
         for node in (*self.inputs, *self.ops):
             if node.name in self.formats:
                 raise ConfigurationError(f"two tensors of the integer program are called {node.name!r}; rename a layer")
-            if not isinstance(node, Input) and node.source not in self.formats:
-                raise ConfigurationError(f"{node.name!r} reads {node.source!r}, which nothing before it computes")
-            self.formats[node.name], self.shapes[node.name] = _CHECKS[type(node)](self, node)
+            unread = [name for name in sources(node) if name not in self.formats]
+            if unread:
+                raise ConfigurationError(f"{node.name!r} reads {unread[0]!r}, which nothing before it computes")
+            self.formats[node.name], self.shapes[node.name] = check(self, node)
         unknown = [name for name in self.outputs if name not in self.formats]
         if unknown or not self.outputs:
             raise ConfigurationError(f"unknown outputs {unknown} of the integer program {self.name!r}")
@@ -106,14 +71,15 @@ class IntegerProgram:
         return next(node for node in (*self.inputs, *self.ops) if node.name == name)
 
     @property
-    def dense_ops(self) -> tuple[Dense, ...]:
+    def accumulator_ops(self) -> tuple[AccumulatorOp, ...]:
         """The ops that have an accumulator, in order."""
-        return tuple(op for op in self.ops if isinstance(op, Dense))
+        return tuple(op for op in self.ops if isinstance(op, (Dense, Conv)))
 
     def with_acc_bits(self, acc_bits: dict[str, int]) -> IntegerProgram:
         """The same program with other accumulator widths, by layer name."""
         ops = tuple(
-            replace(op, acc_bits=acc_bits.get(op.name, op.acc_bits)) if isinstance(op, Dense) else op for op in self.ops
+            replace(op, acc_bits=acc_bits.get(op.name, op.acc_bits)) if isinstance(op, (Dense, Conv)) else op
+            for op in self.ops
         )
         return replace(self, ops=ops)
 
@@ -145,33 +111,3 @@ class IntegerProgram:
         from a2q_keras.integer import file
 
         file.save(self, path)
-
-
-def _check_input(program, node):
-    return node.format, tuple(node.shape)
-
-
-def _check_dense(program, op):
-    source, shape = program.formats[op.source], program.shapes[op.source]
-    if op.weights.ndim != 2 or shape != op.weights.shape[:1] or op.bias.shape != op.weights.shape[1:]:
-        raise ConfigurationError(
-            f"layer {op.name!r}: input shape {shape}, weights {op.weights.shape} and bias {op.bias.shape} do not fit"
-        )
-    if op.weights.size and (op.weights.min() < op.weight_format.lo or op.weights.max() > op.weight_format.hi):
-        raise ConfigurationError(f"layer {op.name!r}: a weight code is outside {op.weight_format}")
-    if not 2 <= op.acc_bits <= 64:
-        raise ConfigurationError(f"layer {op.name!r}: acc_bits is {op.acc_bits}; allowed are 2 to 64")
-    return FixedPoint(op.acc_bits, source.frac + op.weight_format.frac, signed=True), op.weights.shape[1:]
-
-
-def _check_quantize(program, op):
-    return op.format, program.shapes[op.source]
-
-
-def _check_reshape(program, op):
-    if prod(op.shape) != prod(program.shapes[op.source]):
-        raise ConfigurationError(f"{op.name!r}: {program.shapes[op.source]} cannot be reshaped to {op.shape}")
-    return program.formats[op.source], tuple(op.shape)
-
-
-_CHECKS = {Input: _check_input, Dense: _check_dense, Quantize: _check_quantize, Reshape: _check_reshape}

@@ -6,14 +6,32 @@ Accumulators do not wrap here.  A certified program never leaves its accumulator
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
+from a2q_keras.integer.graph import IntegerProgram
+from a2q_keras.integer.ops import (
+    Add,
+    AvgPool,
+    Concatenate,
+    Conv,
+    Crop,
+    Dense,
+    Input,
+    MaxPool,
+    Pad,
+    Quantize,
+    Reshape,
+    Transpose,
+    Upsample,
+    sources,
+)
 
 EXACT_FLOAT64 = 2**53
 BATCH = 4096
+WINDOW_CODES = 2**23  # of the windows laid out at a time, 64 MiB
 
 
 def run(program: IntegerProgram, x):
@@ -45,7 +63,7 @@ def trace(program: IntegerProgram, codes: list) -> dict[str, np.ndarray]:
             raise ConfigurationError(f"input {node.name!r}: a code is outside {node.format}; use run() for values")
         tensors[node.name] = given
     for op in program.ops:
-        tensors[op.name] = _COMPUTE[type(op)](program, op, tensors[op.source])
+        tensors[op.name] = _COMPUTE[type(op)](program, op, *(tensors[name] for name in sources(op)))
     return tensors
 
 
@@ -70,19 +88,56 @@ def _single(items: list):
 
 
 def _dense(program, op: Dense, x):
-    """x @ weights + bias, by floating-point BLAS where every partial sum is an exact double, else in int64."""
+    rows = x.reshape(-1, x.shape[-1])
+    return (_products(program, op, rows, op.weights) + op.bias).reshape(*x.shape[:-1], len(op.bias))
+
+
+def _conv(program, op: Conv, x):
+    """Each group's windows as the rows of a matrix product, some images at a time to save memory."""
+    shape = program.shapes[op.name]
+    step = max(WINDOW_CODES // max(prod(shape[:-1]) * prod(op.weights.shape[:-1]) * op.groups, 1), 1)
+    parts = [_conv_images(program, op, x[i : i + step]) for i in range(0, len(x), step)]
+    return np.concatenate(parts) if parts else np.zeros((0, *shape), np.int64)
+
+
+def _conv_images(program, op: Conv, x):
+    windows = _windows(x, op.extent, op.strides, op.pads)[(..., *(slice(None, None, step) for step in op.dilation))]
+    windows = np.moveaxis(windows, len(op.window) + 1, -1)
+    inputs, channels = op.weights.shape[-2], op.weights.shape[-1] // op.groups
+    matrix = op.weights.reshape(-1, op.weights.shape[-1])
+    sums = [
+        _products(
+            program,
+            op,
+            windows[..., g * inputs : (g + 1) * inputs].reshape(-1, len(matrix)),
+            matrix[:, g * channels : (g + 1) * channels],
+        )
+        for g in range(op.groups)
+    ]
+    return (np.concatenate(sums, axis=1) + op.bias).reshape(len(x), *program.shapes[op.name])
+
+
+def _windows(x, extent, strides, pads, fill=0):
+    """Every window of x (samples, *spatial, channels), padded: a view (samples, *places, channels, *extent)."""
+    spatial = range(1, x.ndim - 1)
+    padded = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=tuple(spatial))
+    return windows[(slice(None), *(slice(None, None, stride) for stride in strides))]
+
+
+def _products(program, op: Dense | Conv, rows, weights):
+    """rows @ weights, by floating-point BLAS where every partial sum is an exact double, else in int64."""
     source = program.formats[op.source]
-    largest = max(-source.lo, source.hi) * int(np.abs(op.weights).sum(axis=0).max(initial=0)) + int(
+    largest = max(-source.lo, source.hi) * int(np.abs(weights).sum(axis=0).max(initial=0)) + int(
         np.abs(op.bias).max(initial=0)
     )
     if largest < EXACT_FLOAT64:
-        weights = op.weights.astype(np.float64)
-        parts = [x[i : i + BATCH].astype(np.float64) @ weights for i in range(0, len(x), BATCH)]
-        products = np.concatenate(parts).astype(np.int64) if parts else np.zeros((0, len(op.bias)), np.int64)
-        return products + op.bias
+        wide = weights.astype(np.float64)
+        parts = [rows[i : i + BATCH].astype(np.float64) @ wide for i in range(0, len(rows), BATCH)]
+        return np.concatenate(parts).astype(np.int64) if parts else np.zeros((0, weights.shape[1]), np.int64)
     if largest >= 2**63:
         raise ConfigurationError(f"layer {op.name!r}: its sums do not fit 64 bits; use fewer weight or input bits")
-    return x @ op.weights + op.bias
+    return rows @ weights
 
 
 def _quantize(program, op: Quantize, x):
@@ -93,6 +148,54 @@ def _quantize(program, op: Quantize, x):
 
 def _reshape(program, op: Reshape, x):
     return x.reshape(len(x), *op.shape)
+
+
+def _max_pool(program, op: MaxPool, x):
+    windows = _windows(x, op.window, op.strides, op.pads, fill=np.iinfo(np.int64).min)
+    return windows.max(axis=_last(op.window))
+
+
+def _avg_pool(program, op: AvgPool, x):
+    """The sum in the finer unit; a window with padding in it holds fewer codes, each of which counts for more."""
+    sums = _windows(x, op.window, op.strides, op.pads).sum(axis=_last(op.window))
+    counts = _windows(np.ones((1, *x.shape[1:]), np.int64), op.window, op.strides, op.pads).sum(axis=_last(op.window))
+    return sums * (prod(op.window) // counts)
+
+
+def _last(window) -> tuple[int, ...]:
+    return tuple(range(-len(window), 0))
+
+
+def _add(program, op: Add, *tensors):
+    return sum(_aligned(program, op, tensors))
+
+
+def _concatenate(program, op: Concatenate, *tensors):
+    return np.concatenate(_aligned(program, op, tensors), axis=op.axis + 1)
+
+
+def _aligned(program, op, tensors):
+    """The codes of the sources in the unit of the result."""
+    frac = program.formats[op.name].frac
+    return [x << (frac - program.formats[name].frac) for x, name in zip(tensors, op.sources)]
+
+
+def _upsample(program, op: Upsample, x):
+    for axis, factor in enumerate(op.factors, start=1):
+        x = np.repeat(x, factor, axis=axis)
+    return x
+
+
+def _pad(program, op: Pad, x):
+    return np.pad(x, [(0, 0), *op.pads, (0, 0)])
+
+
+def _crop(program, op: Crop, x):
+    return x[(slice(None), *(slice(before, size - after) for size, (before, after) in zip(x.shape[1:], op.cuts)))]
+
+
+def _transpose(program, op: Transpose, x):
+    return x.transpose(0, *(axis + 1 for axis in op.axes))
 
 
 def shift_round_half_even(codes: np.ndarray, shift: int) -> np.ndarray:
@@ -116,4 +219,17 @@ def shift_round_half_even(codes: np.ndarray, shift: int) -> np.ndarray:
     return floor + ((rest > half) | ((rest == half) & (floor & 1 == 1)))
 
 
-_COMPUTE: dict[type, Callable] = {Dense: _dense, Quantize: _quantize, Reshape: _reshape}
+_COMPUTE: dict[type, Callable] = {
+    Dense: _dense,
+    Conv: _conv,
+    Quantize: _quantize,
+    Reshape: _reshape,
+    MaxPool: _max_pool,
+    AvgPool: _avg_pool,
+    Add: _add,
+    Concatenate: _concatenate,
+    Upsample: _upsample,
+    Pad: _pad,
+    Crop: _crop,
+    Transpose: _transpose,
+}

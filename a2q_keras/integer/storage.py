@@ -1,6 +1,7 @@
 """Frozen records in JSON files: written whole or not at all, read strictly.
 
-Records are dataclasses whose fields are texts, numbers, formats, tuples of whole numbers and arrays of codes.
+Records are dataclasses whose fields are texts, numbers, formats, arrays of codes, and tuples of whole numbers, of pairs
+of them and of names.
 """
 
 from __future__ import annotations
@@ -56,6 +57,13 @@ def _whole_numbers(values) -> tuple[int, ...]:
     return tuple(exactly(int, value) for value in exactly(list, values))
 
 
+def _pairs(values) -> tuple[tuple[int, int], ...]:
+    pairs = tuple(_whole_numbers(pair) for pair in exactly(list, values))
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"{pairs!r:.80} where pairs belong")
+    return pairs  # type: ignore[return-value]
+
+
 def _codes(data: dict) -> np.ndarray:
     shape, codes = _whole_numbers(data["shape"]), _whole_numbers(data["codes"])
     if min(shape, default=0) < 0 or prod(shape) != len(codes):
@@ -69,6 +77,8 @@ _DECODERS = {
     "bool": lambda value: exactly(bool, value),
     "float": lambda value: exactly(float, value),
     "tuple[int, ...]": _whole_numbers,
+    "tuple[str, ...]": lambda values: tuple(exactly(str, value) for value in exactly(list, values)),
+    "tuple[tuple[int, int], ...]": _pairs,
     "np.ndarray": _codes,
     "FixedPoint": lambda value: decode(FixedPoint, value),
 }

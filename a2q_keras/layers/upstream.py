@@ -140,7 +140,6 @@ _SELECTING = [
     "Flatten",
     "Reshape",
     "Permute",
-    "RepeatVector",
     "Dropout",
     "SpatialDropout1D",
     "SpatialDropout2D",

@@ -23,7 +23,7 @@ def values(program, codes):
 
 def narrowed(program):
     """The program with every accumulator one bit too narrow."""
-    return program.with_acc_bits({op.name: op.acc_bits - 1 for op in program.dense_ops})
+    return program.with_acc_bits({op.name: op.acc_bits - 1 for op in program.accumulator_ops})
 
 
 def inputs(program, n):
@@ -130,7 +130,7 @@ class TestFaultsAreSeen:
         x = values(alone, vectors.isolated_inputs(alone))
         found = mismatches(alone.outputs, golden(alone, x), csim.run(vectors.isolate(narrowed(mlp())), x))
         assert [record.layer for record in found] == ["fc/1", "FC/1", "logits"]
-        wraps = {2 ** (op.acc_bits - 1) for op in alone.dense_ops}
+        wraps = {2 ** (op.acc_bits - 1) for op in alone.accumulator_ops}
         assert {abs(record.got - record.wanted) for record in found} == wraps
 
     def test_one_weight_off_by_one_code(self):
@@ -174,7 +174,7 @@ def test_narrowing_is_no_vacuous_fault():
     """Somewhere in every layer the final sum itself, not only a partial one, needs all bits."""
     alone = vectors.isolate(mlp())
     sums = trace(alone, vectors.isolated_inputs(alone))
-    for op in alone.dense_ops:
+    for op in alone.accumulator_ops:
         limit = 2 ** (op.acc_bits - 2)
         assert sums[op.name].max() >= limit or sums[op.name].min() < -limit
         assert sums[op.name].max() < 2 * limit and sums[op.name].min() >= -2 * limit

@@ -82,10 +82,10 @@ def test_isolated_layers_have_inputs_and_outputs_of_their_own():
     program = mlp()
     alone = vectors.isolate(program)
     assert [node.name for node in alone.inputs] == ["fc/1_in", "FC/1_in", "logits_in"]
-    assert [node.format for node in alone.inputs] == [program.formats[op.source] for op in program.dense_ops]
+    assert [node.format for node in alone.inputs] == [program.formats[op.source] for op in program.accumulator_ops]
     assert alone.outputs == ("fc/1", "FC/1", "logits")
-    assert [(op.weights.tolist(), op.bias.tolist(), op.acc_bits) for op in alone.dense_ops] == [
-        (op.weights.tolist(), op.bias.tolist(), op.acc_bits) for op in program.dense_ops
+    assert [(op.weights.tolist(), op.bias.tolist(), op.acc_bits) for op in alone.accumulator_ops] == [
+        (op.weights.tolist(), op.bias.tolist(), op.acc_bits) for op in program.accumulator_ops
     ]
 
 
@@ -101,6 +101,6 @@ def test_isolated_inputs_hold_the_worst_cases_of_every_layer():
     codes = vectors.isolated_inputs(alone)
     assert [array.shape for array in codes] == [(24, 16), (24, 12), (24, 8)]
     sums = trace(alone, codes)
-    for op in alone.dense_ops:
+    for op in alone.accumulator_ops:
         cases = vectors.worst_case_inputs(op, alone.formats[op.source]) @ op.weights + op.bias
         assert (sums[op.name].min(), sums[op.name].max()) == (cases.min(), cases.max())

@@ -49,7 +49,7 @@ def test_every_accumulator_is_as_wide_as_the_program_says(graph):
     program = mlp()
     assert widths == {
         name: f"fixed<{op.acc_bits},{program.formats[op.name].integer},TRN,WRAP,0>"
-        for name, op in zip(widths, program.dense_ops)
+        for name, op in zip(widths, program.accumulator_ops)
     }
 
 

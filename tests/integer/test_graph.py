@@ -24,7 +24,7 @@ def test_formats_and_shapes_of_every_tensor():
     net = program(dense(), Quantize("relu", "fc", UNSIGNED), Reshape("row", "relu", (1, 1)))
     assert net.formats == {"x": UNSIGNED, "fc": FixedPoint(10, 7, signed=True), "relu": UNSIGNED, "row": UNSIGNED}
     assert net.shapes == {"x": (2,), "fc": (1,), "relu": (1,), "row": (1, 1)}
-    assert net["fc"].name == "fc" and net.dense_ops == (net["fc"],)
+    assert net["fc"].name == "fc" and net.accumulator_ops == (net["fc"],)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_codes_cannot_be_changed_in_place():
 
 def test_with_acc_bits_changes_only_what_it_names():
     narrow = mlp().with_acc_bits({"fc2": 11})
-    assert [op.acc_bits for op in narrow.dense_ops] == [16, 11]
+    assert [op.acc_bits for op in narrow.accumulator_ops] == [16, 11]
     assert narrow.formats["fc2"] == FixedPoint(11, 5, signed=True)
 
 

@@ -90,7 +90,7 @@ def test_a_bias_quantizer_comes_before_the_grid_of_the_accumulator():
 def test_no_bias():
     model = quantized_input(A2QDense(3, acc_bits=9, use_bias=False))
     program = a2q.integer_model(model)
-    assert not program.dense_ops[0].bias.any() and len(model.trainable_variables) == 1
+    assert not program.accumulator_ops[0].bias.any() and len(model.trainable_variables) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
+from a2q_keras.integer.graph import Conv, Dense, Input, IntegerProgram, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 
 
@@ -63,3 +63,13 @@ def mlp(acc_bits: int = 16) -> IntegerProgram:
         Dense("fc2", "relu1", rng.integers(-7, 8, (4, 3)), rng.integers(-20, 21, 3), weight_format, acc_bits),
     )
     return IntegerProgram("mlp", (Input("x", (6,), FixedPoint(4, 4, signed=False)),), ops, ("fc2",), "softmax")
+
+
+def convolution(shape, window, channels=4, seed=0, **geometry) -> IntegerProgram:
+    """A program of one convolution called conv, with random codes; geometry: pads, strides, dilation, groups."""
+    rng, rank = np.random.default_rng(seed), len(window)
+    given = {"strides": (1,) * rank, "pads": ((0, 0),) * rank, "dilation": (1,) * rank, "groups": 1} | geometry
+    weights = rng.integers(-7, 8, (*window, shape[-1] // given["groups"], channels))
+    bias, format = rng.integers(-40, 41, channels), FixedPoint(4, 3, signed=True)
+    op = Conv("conv", "x", weights, bias, format, 24, **given)
+    return IntegerProgram("net", (Input("x", shape, FixedPoint(4, 2, signed=True)),), (op,), ("conv",))

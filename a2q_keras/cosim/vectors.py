@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
+from a2q_keras.integer.graph import AccumulatorOp, Conv, Dense, Input, IntegerProgram, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 
 
@@ -40,41 +40,64 @@ def _off_grid(rng, node: Input, n: int) -> np.ndarray:
     return rng.integers(4 * lo, 4 * hi, (n, *node.shape), endpoint=True) * (node.format.step / 4)
 
 
-def worst_case_inputs(op: Dense, source: FixedPoint) -> np.ndarray:
-    """Codes (2C, K): for each output channel the input with the largest accumulator, then the one with the smallest.
+def worst_case_inputs(op: AccumulatorOp, source: FixedPoint, shape: tuple[int, ...]) -> np.ndarray:
+    """Codes (2C, *shape): for each output channel the input with the largest accumulator, then those with the smallest.
+
+    shape: of the op's source.  A convolution gets its window once, where it touches no padding, amid zeros; the result
+    is empty (0, *shape) where the window fits nowhere.
 
     >>> op = Dense("d", "x", [[3], [-1]], [0], FixedPoint(4, 0, True), 16)
-    >>> worst_case_inputs(op, FixedPoint(4, 0, signed=True)).tolist()
+    >>> worst_case_inputs(op, FixedPoint(4, 0, signed=True), (2,)).tolist()
     [[7, -8], [-8, 7]]
     """
-    positive = op.weights.T > 0
+    positive = np.moveaxis(op.weights, -1, 0) > 0
     largest = np.where(positive, source.hi, source.lo)
     smallest = np.where(positive, source.lo, source.hi)
-    return np.concatenate([largest, smallest]).astype(np.int64)
+    cases = np.concatenate([largest, smallest]).astype(np.int64)
+    return _placed(op, cases, shape) if isinstance(op, Conv) else _repeated(cases, shape)
+
+
+def _repeated(cases, shape):
+    return np.broadcast_to(cases.reshape(len(cases), *(1,) * (len(shape) - 1), -1), (len(cases), *shape))
+
+
+def _placed(op: Conv, cases, shape):
+    """Windows (2C, *window, inputs per group) at the first place without padding, in the channels of their group."""
+    starts = [-(-before // stride) * stride - before for (before, _), stride in zip(op.pads, op.strides)]
+    ends = [start + reach for start, reach in zip(starts, op.extent)]
+    if any(end > size for end, size in zip(ends, shape)):
+        return np.zeros((0, *shape), np.int64)
+    placed = np.zeros((len(cases), *shape), np.int64)
+    spots = [slice(start, end, step) for start, end, step in zip(starts, ends, op.dilation)]
+    channels, inputs = op.weights.shape[-1], op.weights.shape[-2]
+    for row, case in enumerate(cases):
+        first = (row % channels) // (channels // op.groups) * inputs
+        placed[(row, *spots, slice(first, first + inputs))] = case
+    return placed
 
 
 def first_layer_inputs(program: IntegerProgram) -> list[np.ndarray]:
-    """Codes per input that drive every Dense op behind it to its worst case, one op at a time; other inputs are zero.
+    """Codes per input that drive every accumulator behind it to its worst case, one op at a time.
 
-    Between input and op there may be reshapes and requantizations.
+    Other inputs are zero.  Between input and op there may be reshapes and requantizations.
     """
     blocks = [_driving(program, op) for op in program.accumulator_ops if _origin(program, op)]
     nothing = [np.zeros((0, *node.shape), np.int64) for node in program.inputs]
     return [np.concatenate(parts) for parts in zip(nothing, *blocks)]
 
 
-def _origin(program, op: Dense) -> Input | None:
+def _origin(program, op: AccumulatorOp) -> Input | None:
     node = program[op.source]
     while isinstance(node, (Reshape, Quantize)):
         node = program[node.source]
     return node if isinstance(node, Input) else None
 
 
-def _driving(program, op: Dense) -> list[np.ndarray]:
+def _driving(program, op: AccumulatorOp) -> list[np.ndarray]:
     source, origin = program.formats[op.source], _origin(program, op)
-    values = source.values(worst_case_inputs(op, source))
+    values = source.values(worst_case_inputs(op, source, program.shapes[op.source]))
     return [
-        node.format.quantize(values).reshape(-1, *node.shape)
+        node.format.quantize(values).reshape(len(values), *node.shape)
         if node is origin
         else np.zeros((len(values), *node.shape), np.int64)
         for node in program.inputs
@@ -82,19 +105,30 @@ def _driving(program, op: Dense) -> list[np.ndarray]:
 
 
 def isolate(program: IntegerProgram) -> IntegerProgram:
-    """A program in which every Dense op reads an input of its own and its accumulator is an output.
+    """A program in which every op with accumulators reads an input of its own and its accumulators are an output.
 
-    The worst case of an inner layer may be out of reach of the real inputs; here it is not.
+    The worst case of an inner layer may be out of reach of the real inputs; here it is not.  A convolution computes one
+    place: its input is one window.
     """
     inputs = tuple(
-        Input(_input_name(program, op), op.weights.shape[:1], program.formats[op.source])
-        for op in program.accumulator_ops
+        Input(_input_name(program, op), _window_shape(op), program.formats[op.source]) for op in program.accumulator_ops
     )
-    ops = tuple(replace(op, source=node.name) for op, node in zip(program.accumulator_ops, inputs))
+    ops = tuple(_alone(op, node.name) for op, node in zip(program.accumulator_ops, inputs))
     return IntegerProgram(f"{program.name} in isolation", inputs, ops, tuple(op.name for op in ops))
 
 
-def _input_name(program, op: Dense) -> str:
+def _window_shape(op: AccumulatorOp) -> tuple[int, ...]:
+    return (*op.extent, op.weights.shape[-2] * op.groups) if isinstance(op, Conv) else op.weights.shape[:1]
+
+
+def _alone(op: AccumulatorOp, source: str) -> AccumulatorOp:
+    if isinstance(op, Dense):
+        return replace(op, source=source)
+    rank = len(op.strides)
+    return replace(op, source=source, strides=(1,) * rank, pads=((0, 0),) * rank)
+
+
+def _input_name(program, op: AccumulatorOp) -> str:
     name = f"{op.name}_in"
     while name in program.formats:
         name += "_"
@@ -103,6 +137,9 @@ def _input_name(program, op: Dense) -> str:
 
 def isolated_inputs(isolated: IntegerProgram) -> list[np.ndarray]:
     """Codes per input of `isolate(program)` with all worst cases of each layer; shorter ones start again."""
-    cases = [worst_case_inputs(op, isolated.formats[op.source]) for op in isolated.accumulator_ops]
+    cases = [
+        worst_case_inputs(op, isolated.formats[op.source], isolated.shapes[op.source])
+        for op in isolated.accumulator_ops
+    ]
     samples = max(map(len, cases))
     return [np.resize(rows, (samples, *rows.shape[1:])) for rows in cases]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from a2q_keras.errors import ConfigurationError
+from a2q_keras.errors import ConfigurationError, UnsupportedLayerError
 from a2q_keras.hls.names import identifiers
 from a2q_keras.hls.types import plain, saturating
 from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Op, Quantize, Reshape
@@ -68,8 +68,10 @@ class FirmwarePlan:
 def plan(program: IntegerProgram) -> FirmwarePlan:
     """The hls4ml layers that compute `program`.
 
-    Raises ConfigurationError where an output is an input itself, or two outputs are the same tensor.
+    Raises UnsupportedLayerError for an op that has no firmware here yet, ConfigurationError where an output is an input
+    itself, or two outputs are the same tensor.
     """
+    _refuse_other_ops(program)
     nodes = {node.name: node for node in (*program.inputs, *program.ops)}
     names = identifiers(nodes)
     computed = [op for op in program.ops if not _changes_nothing(program, op)]
@@ -80,6 +82,15 @@ def plan(program: IntegerProgram) -> FirmwarePlan:
         if isinstance(node, Input) or node.name in needed
     )
     return FirmwarePlan(layers, tuple(names[node.name] for node in program.inputs), _outputs(program, names))
+
+
+def _refuse_other_ops(program):
+    for op in program.ops:
+        if type(op) not in _PLANS or (isinstance(op, Dense) and len(program.shapes[op.source]) > 1):
+            raise UnsupportedLayerError(
+                f"layer {op.name!r}: {type(op).__name__} of shape {program.shapes[op.name]} has no firmware yet; dense "
+                "layers on vectors, activations and reshapes have. integer_model(...).run and certify take all layers"
+            )
 
 
 def result_type(program: IntegerProgram, tensor: str) -> str:

@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2q_keras.cosim import vectors
+from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
 from a2q_keras.integer.run import trace
 from a2q_keras.numerics.formats import FixedPoint
 from tests.programs import mlp
+from tests.strategies import convolution
 
 WEIGHTS = FixedPoint(4, 0, signed=True)
 
@@ -42,7 +44,7 @@ def test_off_grid_values_are_between_and_beyond_the_codes():
 @given(st.integers(0, 999), st.integers(2, 5), st.booleans(), st.booleans())
 def test_worst_cases_reach_the_extremes_of_every_channel(seed, bits, signed, symmetric):
     op, source = random_dense(seed), FixedPoint(bits, 1, signed, symmetric)
-    sums = vectors.worst_case_inputs(op, source) @ op.weights
+    sums = vectors.worst_case_inputs(op, source, (len(op.weights),)) @ op.weights
     plus, minus = np.maximum(op.weights, 0).sum(axis=0), np.maximum(-op.weights, 0).sum(axis=0)
     assert np.array_equal(np.diag(sums[:4]), source.hi * plus - source.lo * minus)
     assert np.array_equal(np.diag(sums[4:]), source.lo * plus - source.hi * minus)
@@ -54,7 +56,7 @@ def chain(*between) -> IntegerProgram:
 
 
 def extremes(op, source):
-    return (vectors.worst_case_inputs(op, source) @ op.weights + op.bias).tolist()
+    return (vectors.worst_case_inputs(op, source, (len(op.weights),)) @ op.weights + op.bias).tolist()
 
 
 @pytest.mark.parametrize(
@@ -102,5 +104,33 @@ def test_isolated_inputs_hold_the_worst_cases_of_every_layer():
     assert [array.shape for array in codes] == [(24, 16), (24, 12), (24, 8)]
     sums = trace(alone, codes)
     for op in alone.accumulator_ops:
-        cases = vectors.worst_case_inputs(op, alone.formats[op.source]) @ op.weights + op.bias
+        cases = vectors.worst_case_inputs(op, alone.formats[op.source], alone.shapes[op.source]) @ op.weights + op.bias
         assert (sums[op.name].min(), sums[op.name].max()) == (cases.min(), cases.max())
+
+
+CONVOLUTIONS = {
+    "padded": ((6, 7, 2), (3, 2), {"pads": ((1, 1), (0, 1)), "strides": (2, 1)}),
+    "dilated": ((7, 7, 2), (3, 2), {"dilation": (2, 3)}),
+    "grouped": ((4, 4, 4), (2, 2), {"groups": 2}),
+    "sequence": ((9, 3), (3,), {"pads": ((2, 0),)}),
+}
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_convolutions_reach_their_certified_extremes_in_the_network_and_alone(case):
+    shape, window, geometry = CONVOLUTIONS[case]
+    program = convolution(shape, window, **geometry)
+    record = certify(program)["conv"]
+    alone = vectors.isolate(program)
+    for which, codes in ((program, vectors.first_layer_inputs(program)), (alone, vectors.isolated_inputs(alone))):
+        sums = trace(which, codes)["conv"] - program["conv"].bias
+        axes = tuple(range(1, sums.ndim - 1))
+        channels = np.arange(record.channels)
+        most = sums.max(axis=axes)[channels, channels] + np.maximum(record.bias, 0)
+        least = sums.min(axis=axes)[len(channels) + channels, channels] + np.minimum(record.bias, 0)
+        assert np.array_equal(most, record.acc_max) and np.array_equal(least, record.acc_min)
+
+
+def test_a_window_that_fits_nowhere_without_padding_has_no_vectors():
+    program = convolution((2, 2, 1), (3, 3), pads=((1, 1), (1, 1)))
+    assert len(vectors.first_layer_inputs(program)[0]) == 0

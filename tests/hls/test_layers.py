@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from a2q_keras.errors import ConfigurationError
+from a2q_keras.errors import ConfigurationError, UnsupportedLayerError
 from a2q_keras.hls.layers import plan
 from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 from tests.programs import mlp
+from tests.strategies import convolution
 
 X = Input("x", (4,), FixedPoint(4, 2, signed=True))
 
@@ -85,3 +86,10 @@ def test_several_inputs_and_outputs_keep_their_order():
     inputs = (X, replace(X, name="y"))
     found = plan(program(dense("b", "y"), dense("a", "x"), outputs=("a", "b"), inputs=inputs))
     assert (found.inputs, found.outputs) == (("x", "y"), ("a", "b"))
+
+
+def test_an_op_without_firmware_is_refused_by_name():
+    with pytest.raises(
+        UnsupportedLayerError, match="layer 'conv': Conv of shape .* has no firmware yet; dense layers on"
+    ):
+        plan(convolution((4, 4, 1), (2, 2)))

@@ -86,7 +86,7 @@ REFUSED = {
         lambda: sequence(
             QActivation(QUANTIZED), keras.layers.Dense(4, name="plain"), A2QDense(2, input_quantizer=QUANTIZED)
         ),
-        r"layer 'plain' \(Dense\) has no exact integer meaning here; supported are the A2Q layers.*Put A2QDense for Dense",
+        r"layer 'plain' \(Dense\) has no exact integer meaning here; supported are the A2Q.*Put A2QDense for Dense",
     ),
     "a QKeras layer": (
         lambda: sequence(QActivation(QUANTIZED), qkeras.QDense(4, name="q", kernel_quantizer="quantized_bits(4,0,1)")),

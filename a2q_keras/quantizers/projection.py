@@ -36,8 +36,16 @@ def thresholds(u, qmax, budget):
     return ops.reshape(ops.stack(found), (4, *budget.shape))
 
 
-def apply(u, qmax, thresholds, fill=True):
-    """The codes of `u` (K, C) by given thresholds; with fill=False no tie is taken."""
+def shrink(u, qmax, edge):
+    """The codes of `u` (K, C) by given edges, (1 or 2, C) as the budgets: what is left beyond the edge, rounded.
+
+    Where edge = level + cut and there are no ties, they are those of `apply`, in half the time.
+    """
+    return ops.clip(ops.round(u - ops.clip(u, -edge[-1], edge[0])), -qmax, qmax)
+
+
+def apply(u, qmax, thresholds):
+    """The codes of `u` (K, C) by given thresholds, as many ties taken as there is room for."""
     level, cut, missing, _ = (thresholds[row] for row in range(4))
     above, magnitude = u > 0, ops.minimum(ops.abs(u), LARGEST)
     units = ops.ceil(magnitude - 0.5)
@@ -46,11 +54,9 @@ def apply(u, qmax, thresholds, fill=True):
     at_level = (left > 0) & (left <= qmax)
     edge = ops.where(above, cut[0], cut[-1])
     codes = ops.clip(left - 1.0, 0.0, qmax) + ops.cast(at_level & (reward > edge), "float32")
-    if fill:
-        ties = at_level & (reward == edge)
-        sides = [ties] if missing.shape[0] == 1 else [ties & above, ties & ~above]
-        codes = _fill(codes, [ops.cast(side, "float32") for side in sides], missing)
-    return ops.sign(u) * codes
+    ties = at_level & (reward == edge)
+    sides = [ties] if missing.shape[0] == 1 else [ties & above, ties & ~above]
+    return ops.sign(u) * _fill(codes, [ops.cast(side, "float32") for side in sides], missing)
 
 
 def _fill(codes, sides, missing):

@@ -120,7 +120,7 @@ def test_thresholds_without_ties_alone_give_the_codes(rows):
     values, room = tensors(u, budget)
     found = trained.thresholds(values, 7.0, room)
     level, cut, missing, share = ops.convert_to_numpy(found)
-    codes = ops.convert_to_numpy(trained.apply(values, 7.0, found, fill=False))
+    codes = ops.convert_to_numpy(trained.shrink(values, 7.0, found[0] + found[1]))
     assert not missing.any() and np.array_equal(codes, reference(u, 7, budget))
     for row, side in enumerate([np.abs(u)] if rows == 1 else [u, -u]):
         full = share[row] > 0

@@ -1,0 +1,71 @@
+"""What a layer's weights must fit, and how many units of weight fit it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras import ops
+
+from a2q_keras.numerics.formats import FixedPoint
+
+COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
+INT32_BITS = 31
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """What a layer's weights must fit: the accumulator, the weight codes and the codes of the inputs.
+
+    live_step: the value of input code 1 as a tensor, where it trains and `input.frac` is only what it was.
+    """
+
+    acc_bits: int
+    weight_bits: int
+    input: FixedPoint
+    live_step: Any = None
+
+    @property
+    def input_step(self):
+        """The value of input code 1, a power of two."""
+        return self.input.step if self.live_step is None else self.live_step
+
+    @property
+    def qmax(self) -> float:
+        """The largest weight code, +-(2**(M-1) - 1)."""
+        return float(2 ** (self.weight_bits - 1) - 1)
+
+    @property
+    def most(self) -> int:
+        """The largest sum that is counted with in int32, 2**(P-1) - 1 where that fits."""
+        return 2 ** (min(self.acc_bits, INT32_BITS) - 1) - 1
+
+
+def bias_codes(bias, scale, spec: Accumulator):
+    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to the accumulator or 24 bits."""
+    limit = 2.0 ** (min(spec.acc_bits, COUNTABLE_BITS) - 1)
+    return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, limit - 1)
+
+
+def exact_budgets(bias, spec: Accumulator):
+    """Units that fit: float32 (2, C), above and below zero, for inputs from zero up; (1, C), both together, otherwise.
+
+    headroom // largest input, in int32 so that nothing rounds.
+    """
+    bias = ops.cast(bias, "int32")
+    upward = spec.most - ops.maximum(bias, 0)
+    downward = ops.minimum(bias, 0) + spec.most + (spec.acc_bits < INT32_BITS)
+    rows = [upward, downward] if spec.input.lo == 0 else [ops.minimum(upward, downward)]
+    return _whole_units(ops.stack(rows), max(spec.input.hi, -spec.input.lo, 1))
+
+
+def l1_budgets(bias, spec: Accumulator, zero_centered):
+    """The A2Q bounds in units: float32 (1, C), both signs together; zero-centred (2, C), above and below zero."""
+    left = ops.maximum(spec.most - ops.abs(ops.cast(bias, "int32")), 0)
+    if zero_centered:
+        return _whole_units(ops.stack([left, left]), 2**spec.input.bits - 1)
+    return _whole_units(left[None], 2 ** (spec.input.bits - spec.input.signed))
+
+
+def _whole_units(left, largest):
+    return ops.cast(ops.minimum(left // min(largest, 2**INT32_BITS - 1), 2**COUNTABLE_BITS), "float32")

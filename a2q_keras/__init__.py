@@ -20,6 +20,7 @@ _WHERE = {
     "A2QDepthwiseConv2D": "layers.conv",
     "A2QDepthwiseConv2DBatchnorm": "layers.batchnorm",
     "A2QSeparableConv2D": "layers.separable",
+    "convert": "model.convert",
     "cosim": "pipeline",
     "certify": "pipeline",
     "integer_model": "pipeline",

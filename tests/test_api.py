@@ -25,6 +25,7 @@ def test_the_public_names():
         "Certificate",
         "IntegerProgram",
         "certify",
+        "convert",
         "cosim",
         "data",
         "errors",

@@ -1,0 +1,261 @@
+"""From a float or QKeras model to an accumulator-aware one that starts from its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import qkeras
+
+from a2q_keras.errors import ConfigurationError, InputRangeError, UnsupportedLayerError
+from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
+from a2q_keras.layers.dense import A2QDense
+from a2q_keras.layers.separable import A2QSeparableConv2D
+from a2q_keras.layers.upstream import input_format
+from a2q_keras.model import calibrate
+from a2q_keras.model.fold import float_weights
+from a2q_keras.model.record import record
+from a2q_keras.model.settings import LayerSettings, Settings
+
+COUNTERPARTS: dict[str, type] = {
+    "Dense": A2QDense,
+    "Conv1D": A2QConv1D,
+    "Conv2D": A2QConv2D,
+    "DepthwiseConv1D": A2QDepthwiseConv1D,
+    "DepthwiseConv2D": A2QDepthwiseConv2D,
+    "SeparableConv2D": A2QSeparableConv2D,
+    "QDense": A2QDense,
+    "QConv1D": A2QConv1D,
+    "QConv2D": A2QConv2D,
+    "QDepthwiseConv2D": A2QDepthwiseConv2D,
+    "QDenseBatchnorm": A2QDense,
+    "QConv2DBatchnorm": A2QConv2D,
+    "QDepthwiseConv2DBatchnorm": A2QDepthwiseConv2D,
+}
+KEPT = set(
+    ["name", "trainable", "units", "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "depth_multiplier", "use_bias", "kernel_initializer", "bias_initializer", "depthwise_initializer", "pointwise_initializer", "kernel_regularizer", "bias_regularizer", "depthwise_regularizer", "pointwise_regularizer", "activity_regularizer"]
+)
+MOVING = set(
+    ["Flatten", "Reshape", "Permute", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "ActivityRegularization", "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "UpSampling1D", "UpSampling2D", "Add", "Concatenate", "QActivation"]
+)
+KEEPING_INPUTS = ("Flatten", "Reshape", "Dropout")  # in front of the QActivation that a model may bring along
+
+
+def convert(
+    model, acc_bits=16, weight_bits=8, act_bits=8, method="exact", data=None, layers=None, first=None, last=None
+):
+    """The accumulator-aware model that starts from `model`, a float or QKeras one, which stays as it is.
+
+    Dense, (Depthwise/Separable) Conv layers and their QKeras kin become A2Q layers of the same names, with their
+    weights projected; a batch norm behind one is folded into it; ReLUs become quantized_relu, and what reaches an A2Q
+    layer unquantized gets a QActivation, their integer bits chosen for least squared error on `data`.  Sums of
+    accumulators stay exact, a final softmax stays float.
+
+    data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
+    be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
+    method) by layer name, class name or class; first, last: such settings for the first and the last layer with
+    weights.  A name beats a class, which beats first and last.
+
+    Raises UnsupportedLayerError naming a layer without integer counterpart, ConfigurationError for unknown settings
+    or missing data.
+    """
+    default = LayerSettings(acc_bits, weight_bits, act_bits, method)
+    graph = _functional(model)
+    settings = Settings(default, layers or {}, first or {}, last or {})
+    settings.check(graph.layers)
+    return _Conversion(graph, settings, data).run()
+
+
+def _functional(model):
+    graph = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
+    if not isinstance(graph, keras.Model) or not getattr(graph, "outputs", None):
+        raise ConfigurationError(
+            f"{getattr(model, 'name', model)!r} is not a built Sequential or functional Keras model; "
+            "start it with keras.Input(shape), or call it on data once"
+        )
+    return graph
+
+
+class _Conversion:
+    """One walk over the float model's nodes, and the new tensor for each float one, by id."""
+
+    def __init__(self, graph, settings: Settings, data):
+        self.graph, self.settings = graph, settings
+        depths = sorted(graph._nodes_by_depth, reverse=True)
+        self.nodes = [node for depth in depths for node in graph._nodes_by_depth[depth]]
+        weighted = [node.operation.name for node in self.nodes if type(node.operation).__name__ in COUNTERPARTS]
+        self.ends = (weighted[:1], weighted[-1:])
+        self.consumers: dict[int, list] = {}
+        for node in self.nodes:
+            _check(node)
+            for tensor in node.input_tensors:
+                self.consumers.setdefault(id(tensor), []).append(node)
+        self.inputs = {id(tensor): keras.Input(tensor.shape[1:], name=_name(tensor)) for tensor in graph.inputs}
+        self.new: dict[int, Any] = {}
+        self.quantized: dict[int, Any] = {}
+        self.values = None if data is None else self._record(data)
+
+    def run(self):
+        for node in self.nodes:
+            if id(node.output_tensors[0]) not in self.new:  # else a batch norm that has been folded
+                made, stands_for = self._convert(node)
+                self.new[id(stands_for)] = made
+        inputs = [self.inputs[id(tensor)] for tensor in self.graph.inputs]
+        outputs = [self.new[id(tensor)] for tensor in self.graph.outputs]
+        return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=self.graph.name)
+
+    def _record(self, data):
+        """Values of every tensor, by its name here."""
+        tensors = {node.operation.name: node.output_tensors[0] for node in self.nodes}
+        between = [node for node in self.nodes if type(node.operation).__name__ == "SeparableConv2D"]
+        tensors |= {f"{node.operation.name}/depthwise": _depthwise_half(node) for node in between}
+        return record(self.graph, tensors, data)
+
+    def _seen(self, name: str):
+        """The recorded values of a tensor; ConfigurationError without data."""
+        if self.values is None:
+            raise ConfigurationError(
+                f"layer {name!r}: the range of its outputs is not known; give data=, about a hundred inputs"
+            )
+        return self.values[name]
+
+    def _convert(self, node):
+        """(new tensor, the float tensor that it stands for)."""
+        layer, kind, output = node.operation, type(node.operation).__name__, node.output_tensors[0]
+        tensors = [self.new[id(tensor)] for tensor in node.input_tensors]
+        if kind == "InputLayer":
+            return self._input(node), output
+        if kind in COUNTERPARTS:
+            return self._weighted(node, tensors[0])
+        if kind in ("Activation", "ReLU", "Softmax"):
+            return self._activation(layer, tensors[0]), output
+        if kind not in MOVING:
+            raise _unsupported(layer)
+        twin = type(layer).from_config(layer.get_config())
+        return twin(tensors if len(tensors) > 1 else tensors[0]), output
+
+    def _input(self, node):
+        """The model's input, quantized at once unless the model brings its own QActivation."""
+        tensor, layer = self.inputs[id(node.output_tensors[0])], node.operation
+        if self._brings_quantizer(node.output_tensors[0]):
+            return tensor
+        reader = next((found for found in self.nodes if type(found.operation).__name__ in COUNTERPARTS), node)
+        bits = self._settings(reader.operation).act_bits
+        quantizer = calibrate.quantizer(self._seen(layer.name), bits)
+        return qkeras.QActivation(quantizer, name=f"{layer.name}_quantizer")(tensor)
+
+    def _brings_quantizer(self, tensor) -> bool:
+        readers = self.consumers.get(id(tensor), [])
+        kinds = [type(node.operation).__name__ for node in readers]
+        passed = [
+            kind == "QActivation" or (kind in KEEPING_INPUTS and self._brings_quantizer(node.output_tensors[0]))
+            for kind, node in zip(kinds, readers)
+        ]
+        return bool(passed) and all(passed)
+
+    def _weighted(self, node, tensor):
+        layer, settings = node.operation, self._settings(node.operation)
+        behind = self._batchnorm_behind(node)
+        stands_for = node.output_tensors[0] if behind is None else behind.output_tensors[0]
+        arguments = {key: value for key, value in layer.get_config().items() if key in KEPT}
+        arguments |= {key: getattr(settings, key) for key in ("acc_bits", "weight_bits", "method")}
+        if behind is not None or hasattr(layer, "get_folded_weights"):
+            arguments["use_bias"] = True
+        if isinstance(layer, keras.layers.SeparableConv2D):
+            seen = self._seen(f"{layer.name}/depthwise")
+            arguments["depthwise_activation"] = calibrate.quantizer(seen, settings.act_bits)
+        arguments["activation"] = self._own_activation(layer, settings)
+        twin = COUNTERPARTS[type(layer).__name__](**arguments)
+        made = twin(self._quantized(tensor, node, settings))
+        twin.set_float_weights(*float_weights(layer, None if behind is None else behind.operation))
+        return made, stands_for
+
+    def _batchnorm_behind(self, node):
+        """The node of a batch norm that alone reads a layer without activation."""
+        readers = self.consumers.get(id(node.output_tensors[0]), [])
+        is_output = any(node.output_tensors[0] is tensor for tensor in self.graph.outputs)
+        folds = len(readers) == 1 and type(readers[0].operation).__name__ == "BatchNormalization" and not is_output
+        return readers[0] if folds and _activation_name(node.operation) == "linear" else None
+
+    def _quantized(self, tensor, node, settings):
+        """`tensor`, behind a quantizer if nothing upstream is one; one quantizer for all layers that read it."""
+        try:
+            input_format(tensor, node.operation.name)
+        except InputRangeError:
+            if id(tensor) not in self.quantized:
+                source = node.input_tensors[0]
+                name = _name(source)
+                quantizer = calibrate.quantizer(self._seen(name), settings.act_bits)
+                self.quantized[id(tensor)] = qkeras.QActivation(quantizer, name=f"{name}_quantizer")(tensor)
+            return self.quantized[id(tensor)]
+        return tensor
+
+    def _own_activation(self, layer, settings):
+        if hasattr(layer.activation, "bits"):
+            return layer.activation
+        name = _activation_name(layer)
+        if name == "relu":
+            return calibrate.relu(self._seen(layer.name), settings.act_bits)
+        if name not in ("linear", "softmax"):
+            raise _unsupported(layer, f"the activation {name!r}")
+        return name
+
+    def _activation(self, layer, tensor):
+        if hasattr(getattr(layer, "activation", None), "bits"):
+            return qkeras.QActivation(layer.activation, name=layer.name)(tensor)
+        name = _activation_name(layer)
+        if name in ("relu", "relu6"):
+            quantizer = calibrate.relu(self._seen(layer.name), self._settings(layer).act_bits)
+            return qkeras.QActivation(quantizer, name=layer.name)(tensor)
+        if name not in ("linear", "softmax"):
+            raise _unsupported(layer, f"the activation {name!r}")
+        return type(layer).from_config(layer.get_config())(tensor)
+
+    def _settings(self, layer) -> LayerSettings:
+        return self.settings.of(layer, layer.name in self.ends[0], layer.name in self.ends[1])
+
+
+def _check(node):
+    layer = node.operation
+    if len(layer._inbound_nodes) > 1:
+        raise UnsupportedLayerError(f"layer {layer.name!r} is used more than once; make one layer for each use")
+    if getattr(layer, "data_format", "channels_last") != "channels_last":
+        raise UnsupportedLayerError(f"layer {layer.name!r}: data_format must be channels_last")
+
+
+def _name(tensor) -> str:
+    return tensor._keras_history.operation.name
+
+
+def _activation_name(layer) -> str:
+    if isinstance(layer, keras.layers.ReLU):
+        return "relu" if not (layer.negative_slope or layer.threshold) else "leaky_relu"
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    activation = layer.activation
+    return "linear" if activation is None else getattr(activation, "__name__", type(activation).__name__)
+
+
+def _unsupported(layer, what=None) -> UnsupportedLayerError:
+    kind = type(layer).__name__
+    advice = {
+        "BatchNormalization": "put it right behind a layer with weights and no activation, whose only reader it is",
+        "Functional": "a model inside a model: call its layers one by one",
+        "Sequential": "a model inside a model: call its layers one by one",
+    }.get(kind, "use ReLU or a QActivation for activations, and leave other layers out or outside the model")
+    return UnsupportedLayerError(
+        f"layer {layer.name!r} ({kind}): {what or 'it'} has no integer counterpart; {advice}. Converted are "
+        f"{', '.join(sorted(COUNTERPARTS))}, BatchNormalization, ReLU and {', '.join(sorted(MOVING))}"
+    )
+
+
+def _depthwise_half(node):
+    """The symbolic tensor between the two convolutions of a separable one."""
+    layer = node.operation
+    return keras.ops.depthwise_conv(
+        node.input_tensors[0],
+        keras.ops.convert_to_numpy(layer.depthwise_kernel),
+        strides=layer.strides,
+        padding=layer.padding,
+        dilation_rate=layer.dilation_rate,
+    )

@@ -1,0 +1,42 @@
+"""The weights of float layers, with the batch norm behind them folded in."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+
+def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
+    """[kernel, bias] of a float Keras or QKeras layer, as `set_float_weights` takes them; bias None without one.
+
+    A separable convolution gives [depthwise kernel, pointwise kernel, bias].  batchnorm: the layer behind it, whose
+    moving statistics are folded in: kernel * f, (bias - mean) * f + beta, f = gamma / sqrt(variance + epsilon).
+    """
+    if hasattr(layer, "get_folded_weights"):  # QKeras' layers with a batch norm of their own
+        return [keras.ops.convert_to_numpy(part) for part in layer.get_folded_weights()]
+    kernels = [layer.depthwise_kernel, layer.pointwise_kernel] if hasattr(layer, "pointwise_kernel") else [layer.kernel]
+    kernels = [_numpy(kernel) for kernel in kernels]
+    bias = _numpy(layer.bias) if layer.use_bias else None
+    if batchnorm is None:
+        return [*kernels, bias]
+    factor, mean, beta = _statistics(batchnorm)
+    kernels[-1] = kernels[-1] * factor.reshape(_channels(layer, kernels[-1]))
+    return [*kernels, ((0.0 if bias is None else bias) - mean) * factor + beta]
+
+
+def _channels(layer, kernel) -> tuple[int, ...]:
+    """The shape in which one number per output channel multiplies the kernel."""
+    return kernel.shape[-2:] if "Depthwise" in type(layer).__name__ else kernel.shape[-1:]
+
+
+def _statistics(batchnorm):
+    """(factor, mean, beta) of a batch norm in inference, float64 (C,)."""
+    mean, variance = (_numpy(part).astype(np.float64) for part in (batchnorm.moving_mean, batchnorm.moving_variance))
+    factor = 1 / np.sqrt(variance + batchnorm.epsilon)
+    if batchnorm.gamma is not None:
+        factor = factor * _numpy(batchnorm.gamma)
+    return factor, mean, np.zeros_like(mean) if batchnorm.beta is None else _numpy(batchnorm.beta)
+
+
+def _numpy(variable) -> np.ndarray:
+    return keras.ops.convert_to_numpy(variable)

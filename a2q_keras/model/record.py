@@ -1,0 +1,70 @@
+"""The values of tensors inside a float model on calibration data."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from a2q_keras.errors import ConfigurationError
+
+SAMPLES = 512  # calibration inputs that are used
+KEPT = 2**17  # values kept of each tensor
+BATCH = 64
+
+
+def record(model, tensors: dict, data) -> dict[str, np.ndarray]:
+    """Float values (at most KEPT, spread over the data) of symbolic `tensors` by name.
+
+    data: an array, a list of arrays (one per model input), or an iterable of batches x or (x, y), such as a
+    tf.data.Dataset; its first SAMPLES samples are used.  Raises ConfigurationError for data of another shape or NaN.
+    """
+    if not tensors:
+        return {}
+    inner = keras.Model(model.inputs, list(tensors.values()))
+    found: dict[str, list[np.ndarray]] = {name: [] for name in tensors}
+    share = max(KEPT * BATCH // SAMPLES, 1)
+    rng = np.random.default_rng(0)
+    for batch in _batches(model, data):
+        outputs = inner(batch, training=False)
+        for name, output in zip(tensors, outputs if isinstance(outputs, (list, tuple)) else [outputs]):
+            values = keras.ops.convert_to_numpy(output).ravel()
+            found[name].append(values if len(values) <= share else rng.choice(values, share))
+    return {name: _finite(name, np.concatenate(parts)) for name, parts in found.items()}
+
+
+def _batches(model, data):
+    """Lists with one array per model input, BATCH samples at a time."""
+    left = SAMPLES
+    for arrays in _chunks(model, data):
+        shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+        if [array.shape[1:] for array in arrays] != shapes:
+            raise ConfigurationError(
+                f"data of shapes {[array.shape for array in arrays]} does not fit the inputs (samples, *shape) of "
+                f"{model.name!r}, whose shapes are {shapes}"
+            )
+        for start in range(0, min(len(arrays[0]), left), BATCH):
+            yield [array[start : start + min(BATCH, left - start)].astype(np.float32) for array in arrays]
+        left -= len(arrays[0])
+        if left <= 0:
+            return
+    if left == SAMPLES:
+        raise ConfigurationError("data is empty; give about a hundred inputs")
+
+
+def _chunks(model, data):
+    if hasattr(data, "shape"):
+        yield [np.asarray(data)]
+    elif isinstance(data, (list, tuple)) and len(data) == len(model.inputs) and hasattr(data[0], "shape"):
+        yield [np.asarray(array) for array in data]
+    else:
+        for batch in data:
+            x = batch[0] if isinstance(batch, (tuple, list)) and len(model.inputs) == 1 else batch
+            yield [np.asarray(part) for part in (x if isinstance(x, (tuple, list)) else [x])]
+
+
+def _finite(name, values):
+    if not np.isfinite(values).all():
+        raise ConfigurationError(
+            f"layer {name!r} makes NaN or infinity on the calibration data; clean the data or the model"
+        )
+    return values

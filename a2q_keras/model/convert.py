@@ -32,11 +32,50 @@ COUNTERPARTS: dict[str, type] = {
     "QConv2DBatchnorm": A2QConv2D,
     "QDepthwiseConv2DBatchnorm": A2QDepthwiseConv2D,
 }
-KEPT = set(
-    ["name", "trainable", "units", "filters", "kernel_size", "strides", "padding", "dilation_rate", "groups", "depth_multiplier", "use_bias", "kernel_initializer", "bias_initializer", "depthwise_initializer", "pointwise_initializer", "kernel_regularizer", "bias_regularizer", "depthwise_regularizer", "pointwise_regularizer", "activity_regularizer"]
+KEPT = (
+    "name",
+    "trainable",
+    "units",
+    "filters",
+    "kernel_size",
+    "strides",
+    "padding",
+    "dilation_rate",
+    "groups",
+    "depth_multiplier",
+    "use_bias",
+    "activity_regularizer",
+    *(
+        f"{part}_{kind}"
+        for part in ("kernel", "bias", "depthwise", "pointwise")
+        for kind in ("initializer", "regularizer")
+    ),
 )
-MOVING = set(
-    ["Flatten", "Reshape", "Permute", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "ActivityRegularization", "MaxPooling1D", "MaxPooling2D", "AveragePooling1D", "AveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "ZeroPadding1D", "ZeroPadding2D", "Cropping1D", "Cropping2D", "UpSampling1D", "UpSampling2D", "Add", "Concatenate", "QActivation"]
+MOVING = (
+    "Add",
+    "Concatenate",
+    "QActivation",
+    "Flatten",
+    "Reshape",
+    "Permute",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "ActivityRegularization",
+    *(
+        f"{kind}{rank}D"
+        for kind in (
+            "MaxPooling",
+            "AveragePooling",
+            "GlobalMaxPooling",
+            "GlobalAveragePooling",
+            "ZeroPadding",
+            "Cropping",
+            "UpSampling",
+            "SpatialDropout",
+        )
+        for rank in (1, 2)
+    ),
 )
 KEEPING_INPUTS = ("Flatten", "Reshape", "Dropout")  # in front of the QActivation that a model may bring along
 

@@ -14,8 +14,8 @@ def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
     """
     if hasattr(layer, "get_folded_weights"):  # QKeras' layers with a batch norm of their own
         return [keras.ops.convert_to_numpy(part) for part in layer.get_folded_weights()]
-    kernels = [layer.depthwise_kernel, layer.pointwise_kernel] if hasattr(layer, "pointwise_kernel") else [layer.kernel]
-    kernels = [_numpy(kernel) for kernel in kernels]
+    names = ("depthwise_kernel", "pointwise_kernel", "kernel")
+    kernels = [_numpy(getattr(layer, name)) for name in names if hasattr(layer, name)]
     bias = _numpy(layer.bias) if layer.use_bias else None
     if batchnorm is None:
         return [*kernels, bias]

@@ -36,12 +36,9 @@ def _batches(model, data):
     """Lists with one array per model input, BATCH samples at a time."""
     left = SAMPLES
     for arrays in _chunks(model, data):
-        shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-        if [array.shape[1:] for array in arrays] != shapes:
-            raise ConfigurationError(
-                f"data of shapes {[array.shape for array in arrays]} does not fit the inputs (samples, *shape) of "
-                f"{model.name!r}, whose shapes are {shapes}"
-            )
+        shapes, found = ([tuple(part.shape[1:]) for part in parts] for parts in (model.inputs, arrays))
+        if found != shapes:
+            raise ConfigurationError(f"data of shapes {found} does not fit the inputs of {model.name!r}, {shapes}")
         for start in range(0, min(len(arrays[0]), left), BATCH):
             yield [array[start : start + min(BATCH, left - start)].astype(np.float32) for array in arrays]
         left -= len(arrays[0])

@@ -10,6 +10,7 @@ from keras import ops
 from a2q_keras.numerics.formats import FixedPoint
 
 COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
+BIAS_BITS = 30
 INT32_BITS = 31
 
 
@@ -42,9 +43,13 @@ class Accumulator:
 
 
 def bias_codes(bias, scale, spec: Accumulator):
-    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to the accumulator or 24 bits."""
-    limit = 2.0 ** (min(spec.acc_bits, COUNTABLE_BITS) - 1)
-    return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, limit - 1)
+    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to the accumulator or 30 bits.
+
+    Beyond 24 bits a float32 is a whole number, too, but not every whole number is one.
+    """
+    limit = 2.0 ** (min(spec.acc_bits, BIAS_BITS) - 1)
+    most = limit - max(1.0, limit * 2.0**-COUNTABLE_BITS)
+    return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, most)
 
 
 def exact_budgets(bias, spec: Accumulator):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Inputs float32 (samples, features), scaled to [0, 1) where they are pixels, and class labels int32 (samples,)."""
+    """Inputs float32 (samples, *shape), scaled to [0, 1) where they are pixels, and class labels int32 (samples,)."""
 
     name: str
     x_train: np.ndarray
@@ -26,6 +26,17 @@ class Dataset:
     def classes(self) -> int:
         """Number of classes."""
         return int(self.y_train.max()) + 1
+
+    def standardised(self, limit: float = 4.0) -> Dataset:
+        """Each feature with mean 0 and standard deviation 1 in training, clipped to +-limit: for tables of numbers."""
+        mean, deviation = self.x_train.mean(axis=0), self.x_train.std(axis=0)
+        deviation = np.where(deviation > 0, deviation, 1)
+        train, test = (np.clip((x - mean) / deviation, -limit, limit) for x in (self.x_train, self.x_test))
+        return replace(self, x_train=train.astype(np.float32), x_test=test.astype(np.float32))
+
+    def first(self, samples: int) -> Dataset:
+        """With the first `samples` training samples only."""
+        return replace(self, x_train=self.x_train[:samples], y_train=self.y_train[:samples])
 
 
 def digits(test_share: float = 0.25, seed: int = 0) -> Dataset:
@@ -39,10 +50,11 @@ def digits(test_share: float = 0.25, seed: int = 0) -> Dataset:
     return Dataset("digits", x_train, y_train, x_test, y_test)
 
 
-def load(name: str, data_dir=None) -> Dataset:
-    """ "digits", or `name`.npz in `data_dir` with arrays x_train, y_train, x_test, y_test; images are flattened.
+def load(name: str, data_dir=None, images: bool = False) -> Dataset:
+    """ "digits", or `name`.npz in `data_dir` with arrays x_train, y_train, x_test, y_test.
 
-    uint8 pixels are divided by 256.  Raises FileError where the file is missing or lacks an array.
+    uint8 pixels are divided by 256.  images: pictures keep their shape (rows, columns, channels); else each sample is
+    flattened.  Raises FileError where the file is missing or lacks an array.
     """
     if name == "digits":
         return digits()
@@ -54,9 +66,12 @@ def load(name: str, data_dir=None) -> Dataset:
             x_train, y_train, x_test, y_test = (arrays[key] for key in KEYS)
     except Exception as error:
         raise FileError(f"{path}: cannot be read as a data set with {', '.join(KEYS)} ({error})") from error
-    return Dataset(name, _values(x_train), y_train.astype(np.int32), _values(x_test), y_test.astype(np.int32))
+    x_train, x_test = (_values(x, images) for x in (x_train, x_test))
+    return Dataset(name, x_train, y_train.astype(np.int32), x_test, y_test.astype(np.int32))
 
 
-def _values(x: np.ndarray) -> np.ndarray:
-    flat = x.reshape(len(x), -1).astype(np.float32)
-    return flat / 256 if x.dtype == np.uint8 else flat
+def _values(x: np.ndarray, images: bool) -> np.ndarray:
+    values = x.astype(np.float32) / 256 if x.dtype == np.uint8 else x.astype(np.float32)
+    if not images:
+        return values.reshape(len(x), -1)
+    return values[..., None] if values.ndim == 3 else values  # grey pictures have one channel

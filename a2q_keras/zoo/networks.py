@@ -1,0 +1,48 @@
+"""The reference networks by name: float Keras models, to be trained and then given to `a2q_keras.convert`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from a2q_keras.errors import ConfigurationError
+from a2q_keras.zoo import cnn, mlp, resnet, superresolution
+
+
+def _mlp(features, classes, hidden):
+    """A builder of an MLP for tables; width stretches the hidden layers, 1 is the reference."""
+
+    def build(input_shape=(features,), classes=classes, width=1):
+        widths = tuple(max(round(width * units), 1) for units in hidden)
+        return mlp.float_mlp(input_shape[0], (*widths, classes))
+
+    return build
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "jet_tagger": _mlp(16, 5, (64, 32, 32)),  # Duarte et al., JINST 2018, section 2
+    "magic_gamma": _mlp(10, 2, (64, 32)),
+    "dry_bean": _mlp(16, 7, (64, 32)),
+    "lenet": cnn.lenet,
+    "mobilenet_v1": cnn.mobilenet_v1,
+    "resnet8": resnet.resnet8,
+    "resnet18": resnet.resnet18,
+    "espcn": superresolution.espcn,
+    "unet": superresolution.unet,
+}
+
+
+def build(name: str, **arguments) -> keras.Model:
+    """The untrained float network `name`; arguments: input_shape, width, and classes, or factor for super-resolution.
+
+    Raises ConfigurationError for an unknown name or argument.
+    """
+    if name not in NETWORKS:
+        raise ConfigurationError(f"no network {name!r} in the zoo; it has {', '.join(NETWORKS)}")
+    try:
+        return NETWORKS[name](**arguments)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"network {name!r}: {error}; allowed are input_shape, width, classes, factor"
+        ) from error

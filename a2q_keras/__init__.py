@@ -33,7 +33,7 @@ _WHERE = {
     "A2QError": "errors",
     "AccumulatorOverflowError": "errors",
 }
-_MODULES = ("data", "errors", "numerics", "zoo")
+_MODULES = ("constraints", "data", "errors", "numerics", "quantizers", "zoo")
 
 __all__ = sorted([*_WHERE, *_MODULES])
 

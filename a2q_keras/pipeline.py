@@ -58,7 +58,9 @@ def load_model(path):
     import keras
     import qkeras  # noqa: F401  registers its layers
 
-    from a2q_keras.layers import activation, batchnorm, conv, dense, separable  # noqa: F401  register ours
+    from a2q_keras import constraints  # noqa: F401  registers ours, as do
+    from a2q_keras.layers import activation, batchnorm, conv, dense, separable  # noqa: F401
+    from a2q_keras.quantizers import bits  # noqa: F401
 
     try:
         return keras.saving.load_model(path)

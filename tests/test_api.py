@@ -25,6 +25,7 @@ def test_the_public_names():
         "Certificate",
         "IntegerProgram",
         "certify",
+        "constraints",
         "convert",
         "cosim",
         "data",
@@ -34,6 +35,7 @@ def test_the_public_names():
         "load_model",
         "numerics",
         "print_accumulator_stats",
+        "quantizers",
         "to_hls",
         "zoo",
     ]

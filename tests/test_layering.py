@@ -14,7 +14,7 @@ ROOT = Path(a2q_keras.__file__).parent
 KERAS = ("keras", "qkeras")
 RECORDS = ("integer.graph", "integer.certificate", "hls.layers", "hls.project", "cosim.report", "cosim.compare")
 EVERYTHING = ("model", "layers", "quantizers", "numerics", "integer", "hls", "rtl", "cosim", "resources", "report")
-NEEDING_KERAS = ("integer.export", "integer.handlers")
+NEEDING_KERAS = ("integer.export", "integer.handlers", "integer.qkeras_layers")
 BLOCKED = ("keras", "tensorflow", "qkeras", "tf_keras", "jax", "torch")
 
 
@@ -43,13 +43,16 @@ TABLE = {
     "integer": Row(("numerics",), ("numpy",)),
     "integer.export": Row(("model", "layers", "quantizers", "numerics"), ("numpy", *KERAS)),
     "integer.handlers": Row(("layers", "quantizers", "numerics"), ("numpy", *KERAS)),
+    "integer.qkeras_layers": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
     "hls": Row(("integer.graph", "numerics"), ("numpy", "hls4ml", "da4ml"), inside=("hls4ml", "da4ml")),
     "rtl": Row(("integer.graph", "numerics"), ("numpy", "da4ml"), inside=("da4ml",)),
     "cosim": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "resources": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "report": Row(("numerics", *RECORDS), ("numpy", "rich", "matplotlib"), inside=("matplotlib",)),
     "pipeline": Row(
-        (*EVERYTHING, "data", "zoo"), ("numpy", *KERAS), inside=("model", "layers", "integer.export", *KERAS)
+        (*EVERYTHING, "constraints", "data", "zoo"),
+        ("numpy", *KERAS),
+        inside=("model", "layers", "constraints", "integer.export", *KERAS),
     ),
     "sweep": Row(("pipeline", "report", "data", "zoo"), ("numpy", "rich")),
     "cli": Row(

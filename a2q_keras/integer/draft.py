@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from a2q_keras.errors import UnsupportedLayerError
+from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.ops import Input, Op, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 
@@ -42,6 +43,10 @@ class Draft:
             )
         self.ops.append(op)
         return Codes(op.name)
+
+    def format(self, tensor: Codes) -> FixedPoint:
+        """The format of a tensor that the ops so far make."""
+        return IntegerProgram("draft", tuple(self.inputs), tuple(self.ops), (tensor.name,)).formats[tensor.name]
 
     def quantize(self, name: str, tensor: Raw | Codes, format: FixedPoint) -> Codes:
         """Quantize a raw input on entry, or requantize codes."""

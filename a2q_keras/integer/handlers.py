@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from a2q_keras.errors import UnsupportedLayerError
-from a2q_keras.integer import ops
+from a2q_keras.integer import ops, qkeras_layers
 from a2q_keras.integer.draft import Codes, Draft, Raw
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers.activations import format_of
 
 SUPPORTED = (
-    "the A2Q layers, QActivation and A2QActivation, max and average pooling, Add, Concatenate, UpSampling (nearest), "
+    "the A2Q layers, QDense, QConv1D, QConv2D, QDepthwiseConv2D, QActivation, A2QActivation, max and average pooling, Add, Concatenate, UpSampling (nearest), "
     "ZeroPadding, Cropping, Flatten, Reshape, Permute, Dropout and a final softmax"
 )
 
@@ -93,12 +93,12 @@ def _finish(draft, layer, tensor, name):
 
 def _dense(draft, layer, node, tensor):
     source = _quantized_input(draft, layer, tensor)
-    return _activated(draft, layer, draft.add(ops.Dense(layer.name, source.name, *_codes(layer))))
+    return _activated(draft, layer, draft.add(ops.Dense(layer.name, source.name, *_codes(draft, layer, source))))
 
 
 def _conv(draft, layer, node, tensor):
     source = _quantized_input(draft, layer, tensor)
-    weights, *others = _codes(layer)
+    weights, *others = _codes(draft, layer, source)
     geometry = _geometry(layer, layer.kernel_size, layer.dilation_rate, node)
     return _activated(draft, layer, draft.add(ops.Conv(layer.name, source.name, weights, *others, *geometry)))
 
@@ -106,7 +106,7 @@ def _conv(draft, layer, node, tensor):
 def _depthwise(draft, layer, node, tensor):
     """A convolution with one group per input channel: (*window, inputs, m) becomes (*window, 1, inputs * m)."""
     source = _quantized_input(draft, layer, tensor)
-    weights, *others = _codes(layer)
+    weights, *others = _codes(draft, layer, source)
     inputs = weights.shape[-2]
     weights = weights.reshape(*weights.shape[:-2], 1, -1)
     strides, pads, dilation, _ = _geometry(layer, layer.kernel_size, layer.dilation_rate, node)
@@ -118,18 +118,20 @@ def _separable(draft, layer, node, tensor):
     tensor = _depthwise(draft, layer.depthwise, node, tensor)
     source = _quantized_input(draft, layer.pointwise, tensor)
     ones, none = (1, 1), ((0, 0), (0, 0))
-    op = ops.Conv(layer.pointwise.name, source.name, *_codes(layer.pointwise), ones, none, ones)
+    op = ops.Conv(layer.pointwise.name, source.name, *_codes(draft, layer.pointwise, source), ones, none, ones)
     return _activated(draft, layer.pointwise, draft.add(op))
 
 
 def _quantized_input(draft, layer, tensor) -> Codes:
-    if layer.input_quantizer is None:
+    if getattr(layer, "input_quantizer", None) is None:
         return tensor
     return draft.quantize(f"{layer.name}_input", tensor, layer.input_format)
 
 
-def _codes(layer):
-    """(weights, bias, weight format, acc_bits) of an accumulator-aware layer."""
+def _codes(draft, layer, source):
+    """(weights, bias, weight format, acc_bits) of a layer with accumulators."""
+    if not hasattr(layer, "integer_weights"):
+        return qkeras_layers.integer_weights(layer, draft.format(source).frac)
     weights, bias, frac = layer.integer_weights()
     return weights, bias, FixedPoint(layer.weight_bits, frac, signed=True), layer.acc_bits
 
@@ -234,7 +236,8 @@ _HANDLERS: dict[str, Callable] = {
 _HANDLERS |= dict.fromkeys(("A2QDense", "A2QDenseBatchnorm"), _dense)
 _HANDLERS |= dict.fromkeys(("A2QConv1D", "A2QConv2D", "A2QConv2DBatchnorm"), _conv)
 _HANDLERS |= dict.fromkeys(("A2QDepthwiseConv1D", "A2QDepthwiseConv2D", "A2QDepthwiseConv2DBatchnorm"), _depthwise)
-_HANDLERS |= {"A2QSeparableConv2D": _separable}
+_HANDLERS |= {"A2QSeparableConv2D": _separable, "QDense": _dense, "QDepthwiseConv2D": _depthwise}
+_HANDLERS |= dict.fromkeys(("QConv1D", "QConv2D"), _conv)
 _HANDLERS |= {
     f"{kind}{rank}D": handler
     for rank in (1, 2)

@@ -90,7 +90,7 @@ REFUSED = {
     ),
     "a QKeras layer": (
         lambda: sequence(QActivation(QUANTIZED), qkeras.QDense(4, name="q", kernel_quantizer="quantized_bits(4,0,1)")),
-        r"layer 'q' \(QDense\) has no exact integer meaning",
+        r"layer 'q', kernel_quantizer: quantized_bits with alpha='auto_po2' has no exact integer format",
     ),
     "a float activation": (
         lambda: sequence(A2QDense(2, input_quantizer=QUANTIZED, activation="relu", name="d")),

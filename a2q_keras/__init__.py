@@ -33,7 +33,7 @@ _WHERE = {
     "A2QError": "errors",
     "AccumulatorOverflowError": "errors",
 }
-_MODULES = ("constraints", "data", "errors", "numerics", "quantizers", "zoo")
+_MODULES = ("callbacks", "constraints", "data", "errors", "numerics", "quantizers", "zoo")
 
 __all__ = sorted([*_WHERE, *_MODULES])
 

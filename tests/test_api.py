@@ -24,6 +24,7 @@ def test_the_public_names():
         "AccumulatorOverflowError",
         "Certificate",
         "IntegerProgram",
+        "callbacks",
         "certify",
         "constraints",
         "convert",

@@ -37,6 +37,7 @@ TABLE = {
     "quantizers": Row(("numerics",), ("numpy", *KERAS)),
     "layers": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
     "constraints": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
+    "callbacks": Row(("layers", "quantizers", "numerics"), ("numpy", *KERAS)),
     "model": Row(("layers", "quantizers", "numerics"), ("numpy", *KERAS)),
     "data": Row(other=("numpy", "sklearn", "tensorflow_datasets"), inside=("sklearn", "tensorflow_datasets")),
     "zoo": Row(("model", "layers", "quantizers", "numerics"), ("numpy", *KERAS)),

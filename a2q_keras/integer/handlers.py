@@ -15,8 +15,9 @@ from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers.activations import format_of
 
 SUPPORTED = (
-    "the A2Q layers, QDense, QConv1D, QConv2D, QDepthwiseConv2D, QActivation, A2QActivation, max and average pooling, Add, Concatenate, UpSampling (nearest), "
-    "ZeroPadding, Cropping, Flatten, Reshape, Permute, Dropout and a final softmax"
+    "the A2Q layers, QDense, QConv1D, QConv2D, QDepthwiseConv2D, QActivation, A2QActivation, max and average pooling, "
+    "Add, Concatenate, UpSampling (nearest), ZeroPadding, Cropping, Flatten, Reshape, Permute, Dropout and a final "
+    "softmax"
 )
 
 

@@ -1,0 +1,91 @@
+"""Keras callbacks for accumulator-aware training: narrow the accumulators as it goes on, and log what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from a2q_keras.errors import ConfigurationError
+from a2q_keras.layers.base import AccumulatorAware
+from a2q_keras.layers.separable import A2QSeparableConv2D
+from a2q_keras.numerics import bounds
+
+
+class AccumulatorSchedule(keras.callbacks.Callback):
+    """Sets the accumulator width of every accumulator-aware layer at the beginning of an epoch.
+
+    schedule: {epoch: acc_bits}, epochs counted from 0; between two entries the width stays.  layers: names of the
+    layers that it is for, by default all.  A model that resumes at a later epoch starts with the width due there.
+
+    Raises ConfigurationError for a width outside 2 to 64 and for unknown layers.
+    """
+
+    def __init__(self, schedule: Mapping[int, int], layers=None):
+        super().__init__()
+        if not schedule:
+            raise ConfigurationError("the schedule is empty; give {epoch: acc_bits}, such as {0: 16, 3: 14, 6: 12}")
+        self.schedule = {
+            int(epoch): bounds.check_bits(f"acc_bits of epoch {epoch}", bits, 2, bounds.MAX_ACC_BITS)
+            for epoch, bits in schedule.items()
+        }
+        self.layers = None if layers is None else tuple(layers)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        due = [begin for begin in self.schedule if begin <= epoch]
+        if due and self._set(self.schedule[max(due)]):
+            # widths are constants of the compiled functions
+            self.model.make_train_function(force=True)
+            self.model.make_test_function(force=True)
+            self.model.make_predict_function(force=True)
+
+    def _set(self, acc_bits: int) -> bool:
+        """Whether any layer changed."""
+        changed = [layer for layer in self._chosen() if layer.acc_bits != acc_bits]
+        for layer in changed:
+            layer.acc_bits = acc_bits
+            layer.steps.assign(0)  # look for scale and thresholds anew
+        return bool(changed)
+
+    def _chosen(self):
+        found = accumulator_layers(self.model)
+        known = [layer.name for layer in found]
+        unknown = [name for name in self.layers or () if name not in known]
+        if unknown:
+            raise ConfigurationError(
+                f"the schedule names {unknown[0]!r}, no accumulator-aware layer; those are {', '.join(known) or 'none'}"
+            )
+        return [layer for layer in found if self.layers is None or layer.name in self.layers]
+
+
+class AccumulatorLogger(keras.callbacks.Callback):
+    """Adds to the logs of every epoch, by layer name: acc_bits_needed/LAYER and weight_sparsity/LAYER.
+
+    Bits by the exact condition, bias included, for the weights at the end of the epoch; sparsity is the share of zero
+    codes.  Put it in front of the callbacks that write logs (TensorBoard, CSVLogger); History shows them in any case.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        for layer in accumulator_layers(self.model):
+            needed, sparsity = needed_bits(layer)
+            if logs is not None:
+                logs[f"acc_bits_needed/{layer.name}"] = needed
+                logs[f"weight_sparsity/{layer.name}"] = sparsity
+
+
+def accumulator_layers(model) -> list:
+    """The accumulator-aware layers of a model, those inside separable convolutions included."""
+    found = []
+    for layer in model.layers:
+        parts = [layer.depthwise, layer.pointwise] if isinstance(layer, A2QSeparableConv2D) else [layer]
+        found += [part for part in parts if isinstance(part, AccumulatorAware)]
+    return found
+
+
+def needed_bits(layer) -> tuple[int, float]:
+    """(accumulator bits that the worst channel of a layer needs, share of zero weight codes)."""
+    codes, bias, _ = layer.integer_weights()
+    inputs = layer.input_format
+    needed = bounds.min_acc_bits(codes.reshape(-1, len(bias)), inputs.lo, inputs.hi, bias)
+    return int(needed.max()), float(np.mean(codes == 0))

@@ -1,0 +1,98 @@
+"""Callbacks, and training that stops, is saved and goes on."""
+
+import keras
+import numpy as np
+import pytest
+from qkeras import QActivation
+
+import a2q_keras as a2q
+from a2q_keras.callbacks import AccumulatorLogger, AccumulatorSchedule
+from a2q_keras.errors import ConfigurationError
+from tests.models import inputs, two_layers
+
+X, Y = inputs(64), np.random.default_rng(1).normal(0, 3, (64, 3)).astype(np.float32)
+
+
+def fit(model, **arguments):
+    return model.fit(X, Y, batch_size=16, shuffle=False, verbose=0, **arguments).history
+
+
+def compiled(model, jit=False):
+    model.compile(keras.optimizers.Adam(0.02), "mse", jit_compile=jit)
+    return model
+
+
+class Spy(keras.callbacks.Callback):
+    """The width asked and the least width needed after each epoch."""
+
+    def on_train_begin(self, logs=None):
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        layer = self.model.get_layer("first")
+        self.seen.append((layer.acc_bits, a2q.certify(self.model)["first"].acc_bits <= layer.acc_bits))
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_schedule_narrows_the_accumulators(jit):
+    model, spy = compiled(two_layers(16), jit), Spy()
+    fit(model, epochs=5, callbacks=[AccumulatorSchedule({0: 14, 2: 10, 4: 8}), spy])
+    assert spy.seen == [(14, True), (14, True), (10, True), (10, True), (8, True)]
+    assert a2q.certify(model, 8).ok
+    assert np.array_equal(a2q.integer_model(model).run(X), model.predict(X, verbose=0))
+
+
+def test_a_schedule_for_some_layers_and_a_later_start():
+    model = compiled(two_layers(16))
+    fit(model, initial_epoch=3, epochs=4, callbacks=[AccumulatorSchedule({0: 14, 2: 10, 9: 8}, layers=["second"])])
+    assert [model.get_layer(name).acc_bits for name in ("first", "second")] == [16, 10]
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: AccumulatorSchedule({}), "the schedule is empty; give {epoch: acc_bits}"),
+        (lambda: AccumulatorSchedule({2: 1}), "acc_bits of epoch 2=1 is not allowed"),
+        (
+            lambda: fit(compiled(two_layers()), callbacks=[AccumulatorSchedule({0: 8}, layers=["third"])]),
+            "the schedule names 'third', no accumulator-aware layer; those are first, second",
+        ),
+    ],
+)
+def test_bad_schedules_are_refused(make, words):
+    with pytest.raises(ConfigurationError, match=words):
+        make()
+
+
+def test_the_logger_says_what_each_layer_needs(tmp_path):
+    model = compiled(two_layers(9))
+    csv = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    history = fit(model, epochs=2, callbacks=[AccumulatorLogger(), csv])
+    proof = a2q.certify(model)
+    for layer in ("first", "second"):
+        assert history[f"acc_bits_needed/{layer}"][-1] == proof[layer].needed_bits.max()
+        assert history[f"weight_sparsity/{layer}"][-1] == proof[layer].sparsity
+    assert "acc_bits_needed/first" in (tmp_path / "log.csv").read_text().splitlines()[0]
+
+
+def test_the_logger_looks_into_separable_convolutions():
+    layer = a2q.A2QSeparableConv2D(2, 3, acc_bits=9, depthwise_activation="quantized_relu(4,1)", name="s")
+    model = keras.Sequential([keras.Input((5, 5, 2)), QActivation("quantized_relu(4,1)"), layer])
+    logs = {}
+    logger = AccumulatorLogger()
+    logger.set_model(model)
+    logger.on_epoch_end(0, logs)
+    assert {"acc_bits_needed/s_depthwise", "weight_sparsity/s_pointwise"} <= set(logs)
+
+
+@pytest.mark.parametrize("method", ["exact", "a2q+"])
+def test_training_that_was_saved_goes_on_as_if_it_had_not_stopped(method, tmp_path):
+    whole = compiled(two_layers(9, method))
+    fit(whole, epochs=6)
+    half = compiled(two_layers(9, method))
+    fit(half, epochs=3)
+    half.save(tmp_path / "half.keras")
+    resumed = a2q.load_model(tmp_path / "half.keras")
+    fit(resumed, initial_epoch=3, epochs=6)
+    for one, other in zip(whole.variables, resumed.variables):
+        assert np.array_equal(*(keras.ops.convert_to_numpy(variable) for variable in (one, other))), one.path

@@ -75,6 +75,7 @@ class Battery:
 
     def test_the_gradient_of_the_inputs_is_finite(self):
         model, (x, y) = self.model("unsigned", "exact"), self.data()
+        y = keras.ops.convert_to_tensor(y)
         (gradient,) = gradients(lambda x: keras.ops.mean(keras.ops.square(model(x, training=True) - y)), x)
         assert np.isfinite(gradient).all() and gradient.any()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import keras
 from keras import ops
 
 from a2q_keras.quantizers import projection
-from a2q_keras.quantizers.accumulator import Accumulator, l1_budgets
+from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, l1_budgets
 from a2q_keras.quantizers.ste import with_gradient
 
 LN2 = math.log(2.0)
@@ -19,9 +20,10 @@ def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_cente
 
     Methods `a2q` (A2Q, section 4) and, with `zero_centered`, `a2q+` (A2Q+, section 3): v less its mean per channel, and
     the bound that goes with it (`numerics.bounds.max_l1_norm`).  The codes are computed in double precision where the
-    backend has it, as in `numerics.quantize.a2q`; in training in single precision, which can put a weight on the other
-    side of a whole number.  Out of training the bound holds on every backend: units beyond it are taken back, counted
-    in whole numbers.  Straight-through gradient to v, t and s, in closed form.
+    backend has it (not under JAX as it comes), as in `numerics.quantize.a2q`.  In training, and where there is no double
+    precision, they are computed in single precision, which can put a weight on the other side of a whole number; out of
+    training such sums are taken in whole numbers, so that their order does not matter.  Out of training the bound holds
+    on every backend: units beyond it are taken back.  Straight-through gradient to v, t and s, in closed form.
     """
     limit = _l1_limit(ops.stop_gradient(bias), spec, zero_centered)
     codes = None if training else _codes(v, norm_log2, scale, bias, spec, zero_centered)
@@ -73,9 +75,21 @@ def _l1_limit(bias, spec: Accumulator, zero_centered):
 
 def _codes(v, norm_log2, scale, bias, spec: Accumulator, zero_centered):
     v, norm_log2, scale, bias = (ops.cast(ops.stop_gradient(part), "float64") for part in (v, norm_log2, scale, bias))
-    v = _centred(v) if zero_centered else v
+    if zero_centered:
+        v = v - v[:1]
+        v = v - _sums(v) / v.shape[0]
+    length = _sums(ops.abs(v))
     norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * _l1_limit(bias, spec, zero_centered))
-    w = norm * v / _length(v)
+    w = norm * v / ops.where(length > 0, length, ops.ones_like(length))
     codes = ops.cast(ops.clip(ops.trunc(w / scale), -spec.qmax, spec.qmax), "float32")
     # Floating point can exceed the bound by a unit where w / s is a whole number; take it back.
     return projection.take_units(codes, spec.qmax, l1_budgets(bias, spec, zero_centered))
+
+
+def _sums(x):
+    """The sum of each column; in single precision of multiples of a 2**-n of the largest, that is in int32."""
+    if keras.backend.standardize_dtype(x.dtype) == "float64":
+        return ops.sum(x, axis=0)
+    largest = ops.max(ops.abs(x), axis=0)
+    unit = ops.where(largest > 0, largest, ops.ones_like(largest)) * 2.0 ** (x.shape[0].bit_length() - INT32_BITS + 1)
+    return unit * ops.cast(ops.sum(ops.cast(ops.round(x / unit), "int32"), axis=0), "float32")

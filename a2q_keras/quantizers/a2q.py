@@ -18,9 +18,9 @@ LEAST_LIMIT = 1e-6  # of a channel whose bias takes everything, so that its loga
 def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_centered=False):
     """Weight values scale * codes (K, C), q = clip(rtz(g v / (||v||_1 s)), +-qmax), g = min(2**t, s * bound).
 
-    Methods `a2q` (A2Q, section 4) and, with `zero_centered`, `a2q+` (A2Q+, section 3): v less its mean per channel, and
-    the bound that goes with it (`numerics.bounds.max_l1_norm`).  The codes are computed in double precision where the
-    backend has it (not under JAX as it comes), as in `numerics.quantize.a2q`.  In training, and where there is no double
+    Methods `a2q` (A2Q, section 4) and, with `zero_centered`, `a2q+` (A2Q+, section 3): v less its mean per channel,
+    and the bound that goes with it (`numerics.bounds.max_l1_norm`).  The codes are computed in double precision where
+    the backend has it (not under JAX as it comes), as in `numerics.quantize.a2q`.  In training, and without double
     precision, they are computed in single precision, which can put a weight on the other side of a whole number; out of
     training such sums are taken in whole numbers, so that their order does not matter.  Out of training the bound holds
     on every backend: units beyond it are taken back.  Straight-through gradient to v, t and s, in closed form.

@@ -81,7 +81,16 @@ KEEPING_INPUTS = ("Flatten", "Reshape", "Dropout")  # in front of the QActivatio
 
 
 def convert(
-    model, acc_bits=16, weight_bits=8, act_bits=8, method="exact", data=None, layers=None, first=None, last=None
+    model,
+    acc_bits=16,
+    weight_bits=8,
+    act_bits=8,
+    method="exact",
+    data=None,
+    layers=None,
+    first=None,
+    last=None,
+    input_bits=None,
 ):
     """The accumulator-aware model that starts from `model`, a float or QKeras one, which stays as it is.
 
@@ -92,8 +101,9 @@ def convert(
 
     data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
-    method) by layer name, class name or class; first, last: such settings for the first and the last layer with
-    weights.  A name beats a class, which beats first and last.
+    input_bits, method; see `model.settings.LayerSettings`) by layer name, class name or class; first, last: such
+    settings for the first and the last layer with weights.  A name beats a class, which beats first and last.
+    input_bits: of the model's own inputs, by default what the first layer with weights gets.
 
     Raises UnsupportedLayerError naming a layer without integer counterpart, ConfigurationError for unknown settings
     or missing data.
@@ -102,7 +112,7 @@ def convert(
     graph = _functional(model)
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
-    return _Conversion(graph, settings, data).run()
+    return _Conversion(graph, settings, data, input_bits).run()
 
 
 def _functional(model):
@@ -118,8 +128,8 @@ def _functional(model):
 class _Conversion:
     """One walk over the float model's nodes, and the new tensor for each float one, by id."""
 
-    def __init__(self, graph, settings: Settings, data):
-        self.graph, self.settings = graph, settings
+    def __init__(self, graph, settings: Settings, data, input_bits: int | None):
+        self.graph, self.settings, self.input_bits = graph, settings, input_bits
         depths = sorted(graph._nodes_by_depth, reverse=True)
         self.nodes = [node for depth in depths for node in graph._nodes_by_depth[depth]]
         weighted = [node.operation.name for node in self.nodes if type(node.operation).__name__ in COUNTERPARTS]
@@ -179,7 +189,8 @@ class _Conversion:
         if self._brings_quantizer(node.output_tensors[0]):
             return tensor
         reader = next((found for found in self.nodes if type(found.operation).__name__ in COUNTERPARTS), node)
-        bits = self._settings(reader.operation).act_bits
+        settings = self._settings(reader.operation)
+        bits = self.input_bits if settings.input_bits is None and self.input_bits is not None else settings.front_bits
         quantizer = calibrate.quantizer(self._seen(layer.name), bits)
         return qkeras.QActivation(quantizer, name=f"{layer.name}_quantizer")(tensor)
 
@@ -224,7 +235,7 @@ class _Conversion:
             if id(tensor) not in self.quantized:
                 source = node.input_tensors[0]
                 name = _name(source)
-                quantizer = calibrate.quantizer(self._seen(name), settings.act_bits)
+                quantizer = calibrate.quantizer(self._seen(name), settings.front_bits)
                 self.quantized[id(tensor)] = qkeras.QActivation(quantizer, name=f"{name}_quantizer")(tensor)
             return self.quantized[id(tensor)]
         return tensor

@@ -12,14 +12,20 @@ from a2q_keras.errors import ConfigurationError
 class LayerSettings:
     """Bits and method of one converted layer.
 
-    acc_bits, weight_bits, method: as in `A2QDense`.  act_bits: of the quantizer that is put in front of the layer, if
-    there is none, and of the layer's own activation.
+    acc_bits, weight_bits, method: as in `A2QDense`.  act_bits: of the layer's own activation.  input_bits: of the
+    quantizer that is put in front of the layer, if there is none; None: act_bits.
     """
 
     acc_bits: int = 16
     weight_bits: int = 8
     act_bits: int = 8
     method: str = "exact"
+    input_bits: int | None = None
+
+    @property
+    def front_bits(self) -> int:
+        """Bits of the quantizer that is put in front of the layer."""
+        return self.act_bits if self.input_bits is None else self.input_bits
 
 
 @dataclass(frozen=True)

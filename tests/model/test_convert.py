@@ -134,6 +134,24 @@ def test_settings_by_name_class_and_place():
     assert found["x_quantizer"].activation.bits == 7
 
 
+@pytest.mark.parametrize(
+    "arguments, wanted",
+    [
+        ({"input_bits": 8}, (8, 4, 4)),
+        ({"first": {"input_bits": 7}, "input_bits": 8}, (7, 4, 4)),
+        ({"layers": {"d": {"input_bits": 6}}}, (4, 4, 6)),
+        ({"layers": {"c": {"act_bits": 5}}}, (5, 5, 4)),
+    ],
+)
+def test_inputs_and_activations_have_bits_of_their_own(arguments, wanted):
+    x = keras.Input((8, 8, 3), name="x")
+    y = L.Conv2D(2, 3, activation="relu", name="c")(x)
+    model = keras.Model(x, L.Dense(2, name="d")(L.Flatten(name="flat")(L.Conv2D(2, 1, name="linear")(y))))
+    found = a2q.convert(model, act_bits=4, data=IMAGES, **arguments).get_layer
+    made = found("x_quantizer"), found("c"), found("flat_quantizer")
+    assert tuple(layer.activation.bits for layer in made) == wanted
+
+
 def test_two_inputs_and_two_outputs():
     a, b = keras.Input((4,), name="a"), keras.Input((3,), name="b")
     x = L.Dense(4, activation="relu", name="shared_part")(L.Concatenate()([a, b]))

@@ -27,6 +27,8 @@ _WHERE = {
     "load_integer_model": "pipeline",
     "load_model": "pipeline",
     "print_accumulator_stats": "pipeline",
+    "print_qstats": "model.to_qkeras",
+    "to_qkeras": "model.to_qkeras",
     "to_hls": "pipeline",
     "Certificate": "integer.certificate",
     "IntegerProgram": "integer.graph",

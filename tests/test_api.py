@@ -36,8 +36,10 @@ def test_the_public_names():
         "load_model",
         "numerics",
         "print_accumulator_stats",
+        "print_qstats",
         "quantizers",
         "to_hls",
+        "to_qkeras",
         "zoo",
     ]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import keras
-
-from a2q_keras.errors import ConfigurationError, UnsupportedLayerError
+from a2q_keras.errors import UnsupportedLayerError
 from a2q_keras.integer.draft import Codes, Draft, Raw
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.handlers import handle
+from a2q_keras.model.graph import functional
 
 
 def export(model) -> IntegerProgram:
@@ -22,7 +21,7 @@ def export(model) -> IntegerProgram:
 
 def export_with_tensors(model) -> tuple[IntegerProgram, dict]:
     """The program and, by tensor name, the symbolic Keras tensor with the same values, where Keras has one."""
-    graph = _functional(model)
+    graph = functional(model)
     draft, twins = Draft(), {}
     for operation, node in _in_order(graph):
         tensors = [draft.tensors[id(tensor)] for tensor in node.input_tensors]
@@ -40,17 +39,6 @@ def _program(model, graph, draft: Draft) -> IntegerProgram:
     tails = {tensor.float_tail for tensor in outputs} - {""}
     names = tuple(tensor.name for tensor in outputs)
     return IntegerProgram(model.name, tuple(draft.inputs), tuple(draft.ops), names, "+".join(sorted(tails)))
-
-
-def _functional(model):
-    """The graph of layers of a Sequential or functional model."""
-    graph = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
-    if not isinstance(graph, keras.Model) or not getattr(graph, "outputs", None):
-        raise ConfigurationError(
-            f"{getattr(model, 'name', model)!r} is not a built Sequential or functional Keras model; "
-            "start it with keras.Input(shape), or call it on data once"
-        )
-    return graph
 
 
 def _in_order(graph):

@@ -14,6 +14,7 @@ from a2q_keras.layers.separable import A2QSeparableConv2D
 from a2q_keras.layers.upstream import input_format
 from a2q_keras.model import calibrate
 from a2q_keras.model.fold import float_weights
+from a2q_keras.model.graph import functional
 from a2q_keras.model.record import record
 from a2q_keras.model.settings import LayerSettings, Settings
 
@@ -109,20 +110,10 @@ def convert(
     or missing data.
     """
     default = LayerSettings(acc_bits, weight_bits, act_bits, method)
-    graph = _functional(model)
+    graph = functional(model)
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
     return _Conversion(graph, settings, data, input_bits).run()
-
-
-def _functional(model):
-    graph = getattr(model, "_functional", None) if isinstance(model, keras.Sequential) else model
-    if not isinstance(graph, keras.Model) or not getattr(graph, "outputs", None):
-        raise ConfigurationError(
-            f"{getattr(model, 'name', model)!r} is not a built Sequential or functional Keras model; "
-            "start it with keras.Input(shape), or call it on data once"
-        )
-    return graph
 
 
 class _Conversion:

@@ -17,9 +17,12 @@ REQUIRES = [
     "typer>=0.12",
     "rich>=13",
 ]
+DATA = ["tensorflow-datasets>=4.9.9", "pillow>=10"]  # sets by name, and pictures from files
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],  # for benchmarks/
+    "data": DATA,
     "test": [
+        *DATA,
         "pytest>=8",
         "pytest-xdist>=3.5",
         "hypothesis>=6.100",

@@ -26,3 +26,9 @@ def test_digits():
 
 def test_firmware_from_file(tmp_path):
     assert "proven accumulator bits: {'a2q_dense': 14}" in run("02_firmware_from_file.py", str(tmp_path))
+
+
+def test_superresolution():
+    printed = run("03_superresolution.py", "2")
+    rows = [line.split(" PSNR ")[0].strip() for line in printed.splitlines()]
+    assert rows == ["nearest neighbour", "bicubic", "ESPCN, float", "ESPCN, 14-bit accumulators"]

@@ -39,7 +39,9 @@ TABLE = {
     "constraints": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
     "callbacks": Row(("layers", "quantizers", "numerics"), ("numpy", *KERAS)),
     "model": Row(("layers", "quantizers", "numerics"), ("numpy", *KERAS)),
-    "data": Row(other=("numpy", "sklearn", "tensorflow_datasets"), inside=("sklearn", "tensorflow_datasets")),
+    "data": Row(
+        other=("numpy", "sklearn", "tensorflow_datasets", "PIL"), inside=("sklearn", "tensorflow_datasets", "PIL")
+    ),
     "zoo": Row(("model", "layers", "quantizers", "numerics"), ("numpy", *KERAS)),
     "integer": Row(("numerics",), ("numpy",)),
     "integer.export": Row(("model", "layers", "quantizers", "numerics"), ("numpy", *KERAS)),

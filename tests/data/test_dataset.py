@@ -36,11 +36,6 @@ def test_values_from_a_file_stay_as_they_are(tmp_path):
     assert np.array_equal(data.load("tiny", tmp_path).x_test, arrays()["x_test"].reshape(2, 16))
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileError, match=r"nothing\.npz: no such data set; give --data-dir"):
-        data.load("nothing", tmp_path)
-
-
 @pytest.mark.parametrize("kind", ["without an array", "truncated", "empty"])
 def test_a_file_of_something_else_is_refused(kind, tmp_path):
     path = tmp_path / "tiny.npz"

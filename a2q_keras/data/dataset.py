@@ -1,4 +1,4 @@
-"""Data sets: scikit-learn's digits, which need no network, and .npz files in a folder."""
+"""Classes to be told apart: scikit-learn's digits, which need no network, .npz files, sets of tensorflow-datasets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from a2q_keras.data import tfds
 from a2q_keras.errors import FileError
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -51,23 +52,31 @@ def digits(test_share: float = 0.25, seed: int = 0) -> Dataset:
 
 
 def load(name: str, data_dir=None, images: bool = False) -> Dataset:
-    """ "digits", or `name`.npz in `data_dir` with arrays x_train, y_train, x_test, y_test.
+    """ "digits", or `name`.npz in `data_dir` with arrays x_train, y_train, x_test, y_test, or else the set that
+    tensorflow-datasets calls `name` (kept in `data_dir`; downloaded if it is not there).
 
     uint8 pixels are divided by 256.  images: pictures keep their shape (rows, columns, channels); else each sample is
-    flattened.  Raises FileError where the file is missing or lacks an array.
+    flattened.  Raises FileError where neither is found, or cannot be read.
     """
     if name == "digits":
         return digits()
     path = Path(data_dir or ".") / f"{name}.npz"
-    if not path.is_file():
-        raise FileError(f"{path}: no such data set; give --data-dir the folder that holds {path.name}, or use digits")
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            x_train, y_train, x_test, y_test = (arrays[key] for key in KEYS)
-    except Exception as error:
-        raise FileError(f"{path}: cannot be read as a data set with {', '.join(KEYS)} ({error})") from error
+    if not path.is_file() and not tfds.available():
+        raise FileError(
+            f"{path}: no such data set; give --data-dir the folder that holds {path.name}, use digits, "
+            f"or install tensorflow-datasets ({tfds.INSTALL}) and give one of its names"
+        )
+    x_train, y_train, x_test, y_test = _arrays(path) if path.is_file() else tfds.arrays(name, data_dir)
     x_train, x_test = (_values(x, images) for x in (x_train, x_test))
     return Dataset(name, x_train, y_train.astype(np.int32), x_test, y_test.astype(np.int32))
+
+
+def _arrays(path: Path) -> list[np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return [arrays[key] for key in KEYS]
+    except Exception as error:
+        raise FileError(f"{path}: cannot be read as a data set with {', '.join(KEYS)} ({error})") from error
 
 
 def _values(x: np.ndarray, images: bool) -> np.ndarray:

@@ -21,6 +21,7 @@ _WHERE = {
     "A2QDepthwiseConv2DBatchnorm": "layers.batchnorm",
     "A2QSeparableConv2D": "layers.separable",
     "convert": "model.convert",
+    "correct_bias": "model.bias_correction",
     "cosim": "pipeline",
     "certify": "pipeline",
     "integer_model": "pipeline",

@@ -28,6 +28,7 @@ def test_the_public_names():
         "certify",
         "constraints",
         "convert",
+        "correct_bias",
         "cosim",
         "data",
         "errors",

@@ -91,6 +91,40 @@ def test_demo_goes_the_whole_way(tmp_path):
     assert results["cosim"]["ok"] and results["accuracy"]["firmware"] == results["accuracy"]["keras_a2q"]
 
 
+@pytest.mark.parametrize(
+    "network, data, measure", [("resnet8", "digits", "accuracy"), ("espcn", "photographs", "psnr")]
+)
+def test_train_saves_a_proven_model(network, data, measure, tmp_path):
+    bits = ("--acc-bits", 12, "--weight-bits", 4, "--act-bits", 4, "--input-bits", 6, "--width", 2, "--method", "a2q+")
+    short = ("--float-epochs", 1, "--epochs", 1, "--output", tmp_path / "m.keras")
+    done = a2q_command("train", network, data, *bits, *short, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["proven"] and {measure} == set(found["float"]) == set(found["integer"])
+    model = a2q.load_model(tmp_path / "m.keras")
+    assert a2q.certify(model, 12).ok and model.get_layer("image_quantizer").activation.bits == 6
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (("alexnet", "digits"), "no network 'alexnet' in the zoo; it has jet_tagger"),
+        (("lenet", "digits"), "network 'lenet': "),
+        (
+            ("lenet", "digits", "--output", "model.h5"),
+            "--output model.h5 is not allowed; give a name that ends in .keras",
+        ),
+    ],
+)
+def test_train_refuses_in_one_clear_line(arguments, words, monkeypatch, capfd, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["a2q", "train", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    lines = capfd.readouterr().err.splitlines()
+    assert ended.value.code == 2 and len(lines) == 1 and words in lines[0]
+
+
 BAD = {
     "a width too small": (("certify", "good.a2q", "--acc-bits", "5"), "layer 'first', channel .* needs .* grant"),
     "one bit": (("certify", "good.a2q", "--acc-bits", "1"), "acc_bits of layer 'first'=1 is not allowed"),

@@ -7,20 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from a2q_keras.errors import ConfigurationError, ConversionError
+from a2q_keras.cli.choices import check_limits
+from a2q_keras.cli.progress import epochs_shown
+from a2q_keras.errors import ConversionError
 from a2q_keras.report import tables
 
 HIDDEN = (64, 32)
-LIMITS = {
-    "acc_bits": (2, 64),
-    "weight_bits": (2, 16),
-    "act_bits": (1, 16),
-    "epochs": (1, 10**6),
-    "seed": (0, 2**32 - 1),
-}
-METHODS = ("exact", "a2q", "none")
 
 
 @dataclass(frozen=True)
@@ -36,12 +29,7 @@ class Settings:
     seed: int
 
     def __post_init__(self):
-        for name, (least, most) in LIMITS.items():
-            if not least <= getattr(self, name) <= most:
-                option = f"--{name.replace('_', '-')} {getattr(self, name)}"
-                raise ConfigurationError(f"{option} is not allowed; give a number from {least} to {most}")
-        if self.method not in METHODS:
-            raise ConfigurationError(f"--method {self.method} is unknown; allowed are {', '.join(METHODS)}")
+        check_limits(self)
 
 
 def demo(settings: Settings, quiet: bool = False) -> dict:
@@ -94,31 +82,17 @@ def demo(settings: Settings, quiet: bool = False) -> dict:
 
 
 def _train(settings, digits, console):
-    from a2q_keras.zoo import mlp
-    from a2q_keras.zoo.train import EpochProgress, fit_classifier
+    from a2q_keras.zoo import mlp, recipe
+    from a2q_keras.zoo.train import fit_classifier
 
-    def fit(label, model):
-        with _progress(console) as progress:
-            task = progress.add_task(label, total=settings.epochs, text="")
-            callback = EpochProgress(lambda text: progress.update(task, advance=1, text=text))
-            fit_classifier(model, digits, settings.epochs, batch_size=32, callbacks=[callback])
-        return model
-
-    float_model = fit("float baseline", mlp.float_mlp(digits.x_train.shape[1], (*HIDDEN, digits.classes)))
-    bits = settings.acc_bits, settings.weight_bits, settings.act_bits, settings.method
-    model = mlp.from_float(float_model, digits.x_train, *bits, name="digits_mlp")
-    return float_model, fit(f"A2Q, P={settings.acc_bits} ", model)
-
-
-def _progress(console):
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[text]}"),
-        console=console,
-    )
+    float_model = mlp.float_mlp(digits.x_train.shape[1], (*HIDDEN, digits.classes), name="digits_mlp")
+    with epochs_shown(console, "float baseline", settings.epochs) as callback:
+        fit_classifier(float_model, digits, settings.epochs, batch_size=32, callbacks=[callback])
+    names = ("acc_bits", "weight_bits", "act_bits", "method")
+    chosen = {name: getattr(settings, name) for name in names}
+    with epochs_shown(console, f"A2Q, P={settings.acc_bits} ", settings.epochs) as callback:
+        model = recipe.train(float_model, digits, settings.epochs, batch_size=32, callbacks=[callback], **chosen)
+    return float_model, model
 
 
 def _verdict(settings, results, report):

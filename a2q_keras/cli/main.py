@@ -34,7 +34,7 @@ def demo(
     acc_bits: Annotated[int, typer.Option(help="Bits of every accumulator")] = 16,
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight")] = 8,
     act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
-    method: Annotated[str, typer.Option(help="exact, a2q or none")] = "exact",
+    method: Annotated[str, typer.Option(help="exact, a2q, a2q+ or none")] = "exact",
     epochs: Annotated[int, typer.Option(help="Epochs of each training, float and A2Q")] = 30,
     output_dir: Annotated[Path, typer.Option(help="Where the project and the results go")] = Path("hls_projects/demo"),
     seed: int = 0,
@@ -48,6 +48,32 @@ def demo(
         run.demo(run.Settings(acc_bits, weight_bits, act_bits, method, epochs, output_dir, seed), quiet=as_json),
         as_json,
     )
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(help="Of the zoo: jet_tagger, magic_gamma, dry_bean, lenet, resnet8, ...")],
+    data: Annotated[str, typer.Argument(help="digits, photographs, NAME.npz in the folder, or of tensorflow-datasets")],
+    data_dir: Annotated[Path | None, typer.Option(help="The folder with the data")] = None,
+    width: Annotated[float | None, typer.Option(help="Of the network, see the zoo")] = None,
+    acc_bits: Annotated[int, typer.Option(help="Bits of every accumulator")] = 16,
+    weight_bits: Annotated[int, typer.Option(help="Bits of a weight")] = 8,
+    act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
+    input_bits: Annotated[int | None, typer.Option(help="Bits of the network's inputs, by default act-bits")] = None,
+    method: Annotated[str, typer.Option(help="exact, a2q, a2q+ or none")] = "exact",
+    float_epochs: Annotated[int, typer.Option(help="Epochs of the float network")] = 20,
+    epochs: Annotated[int, typer.Option(help="Epochs of the accumulator-aware network")] = 20,
+    output: Annotated[Path, typer.Option(help="Where the model goes")] = Path("model.keras"),
+    seed: int = 0,
+    as_json: AsJson = False,
+):
+    """Train a network of the zoo, in floating point and then for narrow accumulators; save it."""
+    quiet.start_keras()
+    from a2q_keras.cli import train as run
+
+    bits = acc_bits, weight_bits, act_bits, input_bits
+    settings = run.Settings(network, data, data_dir, width, *bits, method, float_epochs, epochs, output, seed)
+    _finish(run.train(settings, quiet=as_json), as_json)
 
 
 @app.command()

@@ -59,7 +59,10 @@ def load(name: str, data_dir=None, images: bool = False) -> Dataset:
     flattened.  Raises FileError where neither is found, or cannot be read.
     """
     if name == "digits":
-        return digits()
+        found = digits()
+        return (
+            replace(found, **{key: getattr(found, key).reshape(-1, 8, 8, 1) for key in KEYS[::2]}) if images else found
+        )
     path = Path(data_dir or ".") / f"{name}.npz"
     if not path.is_file() and not tfds.available():
         raise FileError(

@@ -13,9 +13,10 @@ from a2q_keras.layers.dense import A2QDense
 from a2q_keras.layers.separable import A2QSeparableConv2D
 from a2q_keras.layers.upstream import input_format
 from a2q_keras.model import calibrate
+from a2q_keras.model.bias_correction import correct_bias
 from a2q_keras.model.fold import float_weights
-from a2q_keras.model.graph import functional
-from a2q_keras.model.record import record
+from a2q_keras.model.graph import Nodes, functional
+from a2q_keras.model.record import record, samples
 from a2q_keras.model.settings import LayerSettings, Settings
 
 COUNTERPARTS: dict[str, type] = {
@@ -92,6 +93,7 @@ def convert(
     first=None,
     last=None,
     input_bits=None,
+    bias_correction=False,
 ):
     """The accumulator-aware model that starts from `model`, a float or QKeras one, which stays as it is.
 
@@ -104,7 +106,8 @@ def convert(
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
     input_bits, method; see `model.settings.LayerSettings`) by layer name, class name or class; first, last: such
     settings for the first and the last layer with weights.  A name beats a class, which beats first and last.
-    input_bits: of the model's own inputs, by default what the first layer with weights gets.
+    input_bits: of the model's own inputs, by default what the first layer with weights gets.  bias_correction: take the
+    mean error of every channel on `data` away at last (`correct_bias`): for models that are not trained afterwards.
 
     Raises UnsupportedLayerError naming a layer without integer counterpart, ConfigurationError for unknown settings
     or missing data.
@@ -113,7 +116,13 @@ def convert(
     graph = functional(model)
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
-    return _Conversion(graph, settings, data, input_bits).run()
+    if data is None and bias_correction:
+        raise ConfigurationError("bias_correction needs data=, about a hundred inputs")
+    data = None if data is None else samples(graph, data)
+    made = _Conversion(graph, settings, data, input_bits).run(model.name)
+    if bias_correction:
+        correct_bias(made, graph, data)
+    return made
 
 
 class _Conversion:
@@ -121,28 +130,24 @@ class _Conversion:
 
     def __init__(self, graph, settings: Settings, data, input_bits: int | None):
         self.graph, self.settings, self.input_bits = graph, settings, input_bits
-        depths = sorted(graph._nodes_by_depth, reverse=True)
-        self.nodes = [node for depth in depths for node in graph._nodes_by_depth[depth]]
+        self.nodes = Nodes(graph)
         weighted = [node.operation.name for node in self.nodes if type(node.operation).__name__ in COUNTERPARTS]
         self.ends = (weighted[:1], weighted[-1:])
-        self.consumers: dict[int, list] = {}
         for node in self.nodes:
             _check(node)
-            for tensor in node.input_tensors:
-                self.consumers.setdefault(id(tensor), []).append(node)
         self.inputs = {id(tensor): keras.Input(tensor.shape[1:], name=_name(tensor)) for tensor in graph.inputs}
         self.new: dict[int, Any] = {}
         self.quantized: dict[int, Any] = {}
         self.values = None if data is None else self._record(data)
 
-    def run(self):
+    def run(self, name: str):
         for node in self.nodes:
             if id(node.output_tensors[0]) not in self.new:  # else a batch norm that has been folded
                 made, stands_for = self._convert(node)
                 self.new[id(stands_for)] = made
         inputs = [self.inputs[id(tensor)] for tensor in self.graph.inputs]
         outputs = [self.new[id(tensor)] for tensor in self.graph.outputs]
-        return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=self.graph.name)
+        return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=name)
 
     def _record(self, data):
         """Values of every tensor, by its name here."""
@@ -186,7 +191,7 @@ class _Conversion:
         return qkeras.QActivation(quantizer, name=f"{layer.name}_quantizer")(tensor)
 
     def _brings_quantizer(self, tensor) -> bool:
-        readers = self.consumers.get(id(tensor), [])
+        readers = self.nodes.reading(tensor)
         kinds = [type(node.operation).__name__ for node in readers]
         passed = [
             kind == "QActivation" or (kind in KEEPING_INPUTS and self._brings_quantizer(node.output_tensors[0]))
@@ -196,7 +201,7 @@ class _Conversion:
 
     def _weighted(self, node, tensor):
         layer, settings = node.operation, self._settings(node.operation)
-        behind = self._batchnorm_behind(node)
+        behind = self.nodes.batchnorm_behind(node)
         stands_for = node.output_tensors[0] if behind is None else behind.output_tensors[0]
         arguments = {key: value for key, value in layer.get_config().items() if key in KEPT}
         arguments |= {key: getattr(settings, key) for key in ("acc_bits", "weight_bits", "method")}
@@ -210,13 +215,6 @@ class _Conversion:
         made = twin(self._quantized(tensor, node, settings))
         twin.set_float_weights(*float_weights(layer, None if behind is None else behind.operation))
         return made, stands_for
-
-    def _batchnorm_behind(self, node):
-        """The node of a batch norm that alone reads a layer without activation."""
-        readers = self.consumers.get(id(node.output_tensors[0]), [])
-        is_output = any(node.output_tensors[0] is tensor for tensor in self.graph.outputs)
-        folds = len(readers) == 1 and type(readers[0].operation).__name__ == "BatchNormalization" and not is_output
-        return readers[0] if folds and _activation_name(node.operation) == "linear" else None
 
     def _quantized(self, tensor, node, settings):
         """`tensor`, behind a quantizer if nothing upstream is one; one quantizer for all layers that read it."""

@@ -19,3 +19,35 @@ def functional(model):
             "start it with keras.Input(shape), or call it on data once"
         )
     return graph
+
+
+class Nodes:
+    """The nodes of a functional model in the order of computation, and who reads each tensor, by the tensor's id."""
+
+    def __init__(self, graph):
+        depths = sorted(graph._nodes_by_depth, reverse=True)
+        self.nodes = [node for depth in depths for node in graph._nodes_by_depth[depth]]
+        self.outputs = {id(tensor) for tensor in graph.outputs}
+        self.readers: dict[int, list] = {}
+        for node in self.nodes:
+            for tensor in node.input_tensors:
+                self.readers.setdefault(id(tensor), []).append(node)
+
+    def __iter__(self):
+        return iter(self.nodes)
+
+    def reading(self, tensor) -> list:
+        """The nodes that read a tensor."""
+        return self.readers.get(id(tensor), [])
+
+    def batchnorm_behind(self, node):
+        """The node of a batch norm that alone reads a layer without activation: it can be folded into the layer."""
+        tensor = node.output_tensors[0]
+        readers = self.reading(tensor)
+        folds = len(readers) == 1 and type(readers[0].operation).__name__ == "BatchNormalization"
+        return readers[0] if folds and id(tensor) not in self.outputs and _is_linear(node.operation) else None
+
+
+def _is_linear(layer) -> bool:
+    activation = getattr(layer, "activation", None)
+    return activation is None or getattr(activation, "__name__", "") == "linear"

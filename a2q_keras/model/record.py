@@ -32,6 +32,12 @@ def record(model, tensors: dict, data) -> dict[str, np.ndarray]:
     return {name: _finite(name, np.concatenate(parts)) for name, parts in found.items()}
 
 
+def samples(model, data) -> list[np.ndarray]:
+    """The first SAMPLES samples of calibration data, one array per model input; see `record`."""
+    batches = list(_batches(model, data))
+    return [np.concatenate(parts) for parts in zip(*batches)]
+
+
 def _batches(model, data):
     """Lists with one array per model input, BATCH samples at a time."""
     left = SAMPLES

@@ -33,16 +33,37 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
 }
 
 
+TABLES = ("jet_tagger", "magic_gamma", "dry_bean")
+SUPERRESOLUTION = ("espcn", "unet")
+
+
+def kind(name: str) -> str:
+    """What a network reads: "table" (columns of numbers), "picture" or "superresolution" (pictures of low resolution).
+
+    Raises ConfigurationError for an unknown name.
+    """
+    _check(name)
+    return "table" if name in TABLES else "superresolution" if name in SUPERRESOLUTION else "picture"
+
+
+def _check(name: str):
+    if name not in NETWORKS:
+        raise ConfigurationError(f"no network {name!r} in the zoo; it has {', '.join(NETWORKS)}")
+
+
 def build(name: str, **arguments) -> keras.Model:
     """The untrained float network `name`; arguments: input_shape, width, and classes, or factor for super-resolution.
 
-    Raises ConfigurationError for an unknown name or argument.
+    Raises ConfigurationError for an unknown name or argument, and for inputs too small for the network.
     """
-    if name not in NETWORKS:
-        raise ConfigurationError(f"no network {name!r} in the zoo; it has {', '.join(NETWORKS)}")
+    _check(name)
     try:
         return NETWORKS[name](**arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"network {name!r}: {error}; allowed are input_shape, width, classes, factor"
+            f"network {name!r}: {_first_line(error)}; allowed are input_shape, width, classes, factor"
         ) from error
+
+
+def _first_line(error) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

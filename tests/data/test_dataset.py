@@ -11,6 +11,7 @@ def test_digits_are_in_range_and_complete():
     assert digits.x_train.dtype == np.float32 and digits.x_train.shape[1] == 64
     assert (digits.x_train.min(), digits.x_train.max()) == (0, 1)
     assert sorted(set(digits.y_test)) == list(range(10))
+    assert np.array_equal(data.load("digits", images=True).x_test.reshape(-1, 64), digits.x_test)
 
 
 def test_digits_are_split_alike_every_time():

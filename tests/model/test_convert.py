@@ -99,6 +99,7 @@ def test_signed_and_unsigned_inputs():
 
 def test_a_final_softmax_stays():
     ours = a2q.convert(small(L.Flatten(), L.Dense(2, activation="softmax")), data=IMAGES)
+    assert ours.name == "small"
     assert a2q.integer_model(ours).float_tail == "softmax"
 
 

@@ -38,6 +38,23 @@ def max_l1_norm(acc_bits, input_bits, input_signed, zero_centered=False, bias=0)
     return norm if np.ndim(bias) else float(norm)
 
 
+def largest_bias(acc_bits, lo, hi) -> int:
+    """Largest magnitude of a bias code that leaves the weights of a trained layer most of their room.
+
+    The room 2**(P-1) - 1 is u = room // max(hi, -lo) units of weight and a rest.  The rest is free, and of the units the
+    bias may take a quarter, rounded down.  Without a limit training lets biases grow into the room of the weights: with
+    6 bits and inputs up to 15 every bias beyond 1 costs half of it.
+
+    >>> largest_bias(6, 0, 15), largest_bias(7, 0, 15), largest_bias(12, 0, 15)
+    (1, 18, 517)
+    """
+    check_bits("acc_bits", acc_bits, 2, MAX_ACC_BITS)
+    check_range(lo, hi)
+    room, largest = 2 ** (acc_bits - 1) - 1, max(hi, -lo, 1)
+    units = room // largest
+    return int(room - (units - units // 4) * largest)
+
+
 def datatype_acc_bits(k, weight_bits, input_bits, input_signed) -> int:
     """Accumulator bits that are enough for any k weights of the given data types (A2Q, section 3).
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import ops
 
+from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
 
 COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
@@ -43,13 +44,14 @@ class Accumulator:
 
 
 def bias_codes(bias, scale, spec: Accumulator):
-    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to the accumulator or 30 bits.
+    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to `bounds.largest_bias`.
 
-    Beyond 24 bits a float32 is a whole number, too, but not every whole number is one.
+    Saturated to 30 bits, too; beyond 24 bits a float32 is a whole number, but not every whole number is one.
     """
-    limit = 2.0 ** (min(spec.acc_bits, BIAS_BITS) - 1)
-    most = limit - max(1.0, limit * 2.0**-COUNTABLE_BITS)
-    return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, most)
+    limit = bounds.largest_bias(min(spec.acc_bits, BIAS_BITS), spec.input.lo, spec.input.hi)
+    grid = 2 ** max(limit.bit_length() - COUNTABLE_BITS, 0)
+    limit = float(limit // grid * grid)
+    return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, limit)
 
 
 def exact_budgets(bias, spec: Accumulator):

@@ -164,9 +164,9 @@ def test_bias_codes_are_rounded_to_even_and_saturated(acc_bits):
     spec, scale = weights.Accumulator(acc_bits, 4, UNSIGNED), 2.0**-3
     unit = scale * UNSIGNED.step
     bias = np.array([0, 0.5, 1.5, -0.5, -1.5, 2.49, -3.51, 100.5, 1e9, -1e9], np.float32) * np.float32(unit)
-    limit = 2 ** (min(acc_bits, 30) - 1)
-    most = limit - max(1, limit >> 24)  # the largest float32 below the limit
-    wanted = np.clip(quantize.codes_for_bias(bias, UNSIGNED.frac + 3), -limit, most)
+    limit = bounds.largest_bias(min(acc_bits, 30), UNSIGNED.lo, UNSIGNED.hi)
+    most = int(np.nextafter(np.float32(limit), np.float32(0))) if np.float32(limit) > limit else int(np.float32(limit))
+    wanted = np.clip(quantize.codes_for_bias(bias, UNSIGNED.frac + 3), -most, most)
     assert np.array_equal(codes_of(weights.bias_codes(*tensors(bias, scale), spec)), wanted)
 
 

@@ -19,6 +19,7 @@ REQUIRES = [
 ]
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],  # for benchmarks/
+    "da": ["da4ml>=0.5.2,<0.6"],  # strategy distributed_arithmetic; the range hls4ml 1.3 asks for
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.5",

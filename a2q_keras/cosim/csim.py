@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from a2q_keras.cosim import csim_worker
 from a2q_keras.cosim.compare import port
 from a2q_keras.errors import ConfigurationError, ToolFailedError
 from a2q_keras.hls.layers import FirmwarePlan, plan
-from a2q_keras.hls.project import HlsConfig, build
+from a2q_keras.hls.project import build
+from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import Input, IntegerProgram
 from a2q_keras.tools import GXX, run_python
 
@@ -35,28 +36,30 @@ class Firmware:
     function: str
 
 
-def run(program: IntegerProgram, values: list, output_dir=None) -> dict[str, np.ndarray]:
+def run(program: IntegerProgram, values: list, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
     """Codes (int64) of every computed tensor, and of every output port, of the firmware built from `program`.
 
     values: one float64 array (samples, *shape) per input.  Keys are tensor names and `compare.port(output)`.
-    output_dir: where the project is written and stays; None leaves nothing behind.
+    config: its output_dir is where the project is written and stays; None leaves nothing behind.
     Raises ToolMissingError without g++, ToolFailedError, ConversionError, and ConfigurationError above 53 bits.
     """
+    config = config or HlsConfig()
     with contextlib.ExitStack() as stack:
-        folder = output_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="a2q_csim_"))
-        return simulate(compile_firmware(program, folder), values)
+        folder = config.output_dir or stack.enter_context(tempfile.TemporaryDirectory(prefix="a2q_csim_"))
+        return simulate(compile_firmware(program, replace(config, output_dir=str(folder))), values)
 
 
-def compile_firmware(program: IntegerProgram, output_dir) -> Firmware:
-    """Write the hls4ml project of `program`, with tracing, into `output_dir` and compile it."""
+def compile_firmware(program: IntegerProgram, config: HlsConfig) -> Firmware:
+    """Write the hls4ml project of `program`, with tracing, into `config.output_dir` and compile it."""
     GXX.find()
     _check_widths(program)
-    folder = Path(output_dir).resolve()
-    config = HlsConfig(output_dir=str(folder), trace=True)
+    folder = Path(str(config.output_dir)).resolve()
+    config = replace(config, output_dir=str(folder), trace=True)
     graph = build(program, config)
     with contextlib.redirect_stdout(io.StringIO()):
         graph.write()
-    return Firmware(program, plan(program), _compile(folder, config.project_name), f"{config.project_name}_double")
+    library = _compile(folder, config.project_name)
+    return Firmware(program, plan(program, config), library, f"{config.project_name}_double")
 
 
 def _check_widths(program):

@@ -23,7 +23,18 @@ from a2q_keras.tools import GXX, run_python
 
 EXACT_BITS = 53
 # what hls4ml's build_lib.sh does, with less optimisation: a third less time to compile
-GXX_OPTIONS = ("-O1", "-std=c++17", "-fPIC", "-shared", "-Ifirmware/ap_types")
+GXX_OPTIONS = ("-O1", "-std=c++17", "-fPIC", "-shared", "-Wno-pragmas")
+INCLUDES = {
+    "Vitis": ("firmware/ap_types",),
+    "Vivado": ("firmware/ap_types",),
+    "Quartus": ("firmware/ac_types", "firmware/ap_types"),
+    "Catapult": (
+        "firmware/ac_types/include",
+        "firmware/ac_math/include",
+        "firmware/ac_simutils/include",
+        "firmware/nnet_utils",
+    ),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +65,11 @@ def compile_firmware(program: IntegerProgram, config: HlsConfig) -> Firmware:
     GXX.find()
     _check_widths(program)
     folder = Path(str(config.output_dir)).resolve()
-    config = replace(config, output_dir=str(folder), trace=True)
+    config = replace(config, output_dir=str(folder), trace=config.traceable)
     graph = build(program, config)
     with contextlib.redirect_stdout(io.StringIO()):
         graph.write()
-    library = _compile(folder, config.project_name)
+    library = _compile(folder, config)
     return Firmware(program, plan(program, config), library, f"{config.project_name}_double")
 
 
@@ -71,11 +82,13 @@ def _check_widths(program):
             )
 
 
-def _compile(folder: Path, project: str) -> Path:
+def _compile(folder: Path, config: HlsConfig) -> Path:
+    project = config.project_name
     library = folder / f"{project}.so"
     weights = json.dumps(str(folder / "firmware" / "weights"), ensure_ascii=False)
     sources = (f"firmware/{project}.cpp", f"{project}_bridge.cpp")
-    GXX.run([*GXX_OPTIONS, f"-DWEIGHTS_DIR={weights}", *sources, "-o", library], cwd=folder)
+    includes = [f"-I{path}" for path in INCLUDES[config.backend]]
+    GXX.run([*GXX_OPTIONS, *includes, f"-DWEIGHTS_DIR={weights}", *sources, "-o", library], cwd=folder)
     return library
 
 

@@ -64,7 +64,8 @@ class LayerPlan:
 class FirmwarePlan:
     """The layers of a firmware in order; names of its input layers; per output of the program the layer holding it.
 
-    computed: layer names by tensor of the program, for the tensors that hardware computes, in order.
+    computed: layer names by tensor of the program, for the tensors that hardware computes and C simulation can report,
+    in order.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -100,7 +101,11 @@ def plan(program: IntegerProgram, config: HlsConfig | None = None) -> FirmwarePl
         tuple(planner.layers),
         tuple(planner.names[entry.name] for entry in program.inputs),
         _outputs(program, planner),
-        {tensor: planner.names[origin] for tensor, origin in origins.items() if origin not in entries},
+        {
+            tensor: planner.names[origin]
+            for tensor, origin in origins.items()
+            if origin not in entries and config.traceable
+        },
     )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from a2q_keras.errors import UnsupportedLayerError
-from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.hls.settings import BACKENDS, HlsConfig
 from a2q_keras.hls.types import saturating
 from a2q_keras.integer.checks import check
 from a2q_keras.integer.graph import (
@@ -79,7 +79,7 @@ class _Draft:
         self._taken = set(program.formats)
         # hls4ml's headers for depthwise convolutions over one axis and over two exclude one another
         ranks = {len(op.strides) for op in program.ops if isinstance(op, Conv) and is_depthwise(op)}
-        self._depthwise_ranks = ranks if ranks == {1} else {2}
+        self._depthwise_ranks = (ranks if ranks == {1} else {2}) if BACKENDS[config.backend].depthwise else set()
 
     def add(self, op: Op):
         """Append what `op` is lowered to."""
@@ -88,9 +88,20 @@ class _Draft:
     def emit(self, op: Op) -> str:
         """Append an op as it is; its name."""
         self.formats[op.name], self.shapes[op.name] = check(self, op)
+        self._refuse_missing(op)
         self._makers[op.name] = op
         self.ops.append(op)
         return op.name
+
+    def _refuse_missing(self, op):
+        backend, kind, rank = BACKENDS[self.config.backend], type(op).__name__, len(self.shapes[op.name])
+        in_streams = not self.config.parallel and (kind, rank) in backend.missing_in_streams
+        if in_streams or kind in backend.missing:
+            where = f"{self.config.backend}{' in io_stream' * in_streams}"
+            raise UnsupportedLayerError(
+                f"layer {self.owners.get(op.name, op.name)!r}: hls4ml's {where} has no exact {kind} of {rank} axes; "
+                "use Vitis or Vivado"
+            )
 
     def fresh(self, op: Op, what: str) -> str:
         """A name that no tensor has, for a step on the way to `op`."""
@@ -197,30 +208,36 @@ def _max_pool(draft, op: MaxPool):
             op = replace(op, source=padded, pads=((0, 0),) * len(op.pads))
         elif not draft.config.parallel:
             raise _refusal(
-                op, "padding of signed values", "use io_parallel, pool without padding, or pool after a ReLU"
+                draft, op, "padding of signed values", "pool without padding, after a ReLU, or in io_parallel"
             )
     if _overlaps(draft, op):
-        raise _refusal(op, "overlapping windows", "use io_parallel, or strides equal to the window")
+        raise _refusal(draft, op, "overlapping windows", "use io_parallel, or strides equal to the window")
     return draft.emit(op)
 
 
 def _overlaps(draft, op: MaxPool | AvgPool) -> bool:
-    """Whether an assertion of hls4ml's io_stream stops the pool: two axes, and strides that are not the window."""
-    several = draft.shapes[op.source][:-1] != op.window
-    return not draft.config.parallel and len(op.window) == 2 and op.strides != op.window and several
+    """Whether an assertion of hls4ml's io_stream stops the pool: strides that are not the window, over two axes."""
+    if draft.config.parallel or draft.shapes[op.source][:-1] == op.window:
+        return False
+    return op.strides != op.window and (len(op.window) == 2 or draft.config.backend not in ("Vitis", "Vivado"))
 
 
-def _refusal(op, what: str, alternative: str) -> UnsupportedLayerError:
+def _refusal(draft, op, what: str, alternative: str) -> UnsupportedLayerError:
+    where = f"hls4ml's {draft.config.backend} in {draft.config.io_type}"
     return UnsupportedLayerError(
-        f"layer {op.name!r}: hls4ml's io_stream has no {type(op).__name__} with {what}; {alternative}"
+        f"layer {op.name!r}: {where} has no exact {type(op).__name__} with {what}; {alternative}"
     )
 
 
 def _avg_pool(draft, op: AvgPool):
     _spatial(op, len(op.window))
-    if not draft.config.parallel and any(map(any, op.pads)):
-        raise _refusal(op, "padding", "use io_parallel, or pool without padding")
-    return _averaging_conv(draft, op) if _overlaps(draft, op) else draft.emit(op)
+    padded = any(map(any, op.pads))
+    native = BACKENDS[draft.config.backend].averages and not _overlaps(draft, op)
+    if native and (draft.config.parallel or not padded):
+        return draft.emit(op)
+    if padded:
+        raise _refusal(draft, op, "padding", "pool without padding, or use io_parallel on Vitis or Vivado")
+    return _averaging_conv(draft, op)
 
 
 def _averaging_conv(draft, op: AvgPool):

@@ -15,9 +15,29 @@ from a2q_keras.hls.names import is_identifier
 
 STRATEGIES = ("Latency", "Resource", "resource_unrolled", "distributed_arithmetic")
 IO_TYPES = ("io_parallel", "io_stream")
-# strategies by backend
-BACKENDS: dict[str, tuple[str, ...]] = {"Vitis": STRATEGIES, "Vivado": STRATEGIES}
 OTHERS = "*"  # in a dict by layer name: all layers that it does not name
+
+
+class Backend(NamedTuple):
+    """What a backend of hls4ml computes exactly: strategies, averages, depthwise convolutions; and ops that it has not
+    or computes wrong, in io_stream by the number of axes, too."""
+
+    strategies: tuple[str, ...]
+    averages: bool = True
+    depthwise: bool = True
+    missing: tuple[str, ...] = ()
+    missing_in_streams: tuple[tuple[str, int], ...] = ()
+
+
+# Quartus and Catapult add up averages in the type of the input, and their depthwise convolutions are wrong or missing
+BACKENDS = {
+    "Vitis": Backend(STRATEGIES),
+    "Vivado": Backend(STRATEGIES),
+    "Quartus": Backend(("Latency", "Resource"), False, False, ("Crop",), (("Transpose", 3),)),
+    "Catapult": Backend(
+        ("Latency", "Resource"), False, False, ("Crop",), (("Transpose", 2), ("Transpose", 3), ("Concatenate", 1))
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,7 @@ class HlsConfig:
     def __post_init__(self):
         _allow("backend", [self.backend], BACKENDS)
         _allow("io_type", [self.io_type], IO_TYPES)
-        _allow(f"strategy of {self.backend}", _each(self.strategy), BACKENDS[self.backend])
+        _allow(f"strategy of {self.backend}", _each(self.strategy), BACKENDS[self.backend].strategies)
         for factor in _each(self.reuse_factor):
             if type(factor) is not int or factor < 1:
                 raise ConfigurationError(f"reuse_factor is {factor!r}; give an integer of at least 1")
@@ -59,6 +79,11 @@ class HlsConfig:
     def parallel(self) -> bool:
         """Whether all values of a tensor are there at once."""
         return self.io_type == "io_parallel"
+
+    @property
+    def traceable(self) -> bool:
+        """Whether C simulation can report layers: hls4ml's Quartus backend in io_stream reports the wrong streams."""
+        return self.parallel or self.backend != "Quartus"
 
     def only(self, names) -> HlsConfig:
         """The same for a program that has only the layers `names`."""
@@ -141,6 +166,8 @@ def _asked(setting, layer: str, default):
 
 def _strategy(config, strategy: str, factor: int, product: Product) -> tuple[str, str]:
     """The strategy with which hls4ml computes the layer exactly, and why it is another one than asked for."""
+    if config.backend == "Quartus" and strategy != "Resource":
+        return "Resource", "hls4ml's Quartus backend has no other"
     if product.depthwise and strategy != "Latency":
         return "Latency", "hls4ml has depthwise convolutions in Latency only"
     if strategy == "distributed_arithmetic" and product.pointwise:

@@ -14,7 +14,7 @@ from benchmarks.firmware.networks import NETWORKS, Net
 
 PROGRAMS = {name: ops.program(name) for name in ops.OPS} | {name: make() for name, make in NETWORKS.items()}
 REFUSED = {
-    "max pool same, signed": "padding of signed values; use io_parallel, pool without",
+    "max pool same, signed": "padding of signed values; pool without padding, after a ReLU",
     "max pool overlapping": "overlapping windows; use io_parallel, or strides",
 }
 
@@ -33,6 +33,27 @@ def test_the_lowered_program_has_the_same_codes(name, io_type):
     for tensor, holder in lowered.holders.items():
         assert program.formats[tensor].frac == lowered.program.formats[holder].frac
         assert np.array_equal(wanted[tensor], got[holder].reshape(wanted[tensor].shape)), tensor
+
+
+@pytest.mark.parametrize(
+    "backend, io_type, name, words",
+    [
+        ("Quartus", "io_parallel", "crop", "layer 'crop0': hls4ml's Quartus has no exact Crop of 3 axes"),
+        ("Quartus", "io_stream", "transpose", "layer 'turn0': .*Quartus in io_stream has no exact Transpose of 3 axes"),
+        ("Catapult", "io_stream", "transpose with axes of one", "layer 'turn0': .*no exact Transpose of 2 axes"),
+        ("Catapult", "io_stream", "concatenate vectors", "layer 'join1': .*no exact Concatenate of 1 axes"),
+        ("Catapult", "io_stream", "average pool 1d", None),
+        ("Quartus", "io_parallel", "depthwise2d", None),
+    ],
+)
+def test_each_backend_has_refusals_of_its_own(backend, io_type, name, words):
+    config = HlsConfig(backend, io_type)
+    if words is None:
+        kinds = [type(op).__name__ for op in lower(PROGRAMS[name], config).program.ops]
+        assert "AvgPool" not in kinds and "Conv" in kinds
+        return
+    with pytest.raises(UnsupportedLayerError, match=words):
+        lower(PROGRAMS[name], config)
 
 
 def test_accumulators_stay_as_wide_as_they_were():

@@ -21,6 +21,7 @@ _WHERE = {
     "A2QDepthwiseConv2DBatchnorm": "layers.batchnorm",
     "A2QSeparableConv2D": "layers.separable",
     "convert": "model.convert",
+    "export_project": "pipeline",
     "cosim": "pipeline",
     "certify": "pipeline",
     "integer_model": "pipeline",

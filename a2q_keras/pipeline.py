@@ -8,6 +8,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from a2q_keras.cosim import package
 from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.report import CosimReport
 from a2q_keras.errors import A2QError, ConfigurationError, FileError
@@ -140,6 +141,26 @@ def to_hls(
     output_dir = output_dir and str(output_dir)
     asked = (backend, io_type, strategy, reuse_factor, part, clock_period, output_dir, project_name)
     return project.build(program, HlsConfig(*asked, options=options, layer_options=layer_options or {}))
+
+
+def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0, **settings) -> Path:
+    """Write an hls4ml project to run on another machine, and to judge there without this package; its folder.
+
+    It holds the vectors of `cosim` (x, random ones, worst cases of the first layers) as test-bench data, golden
+    outputs, certificate.json, program.a2q, a manifest of hashes, and check_cosim.py, which needs Python only.
+    settings: as in `to_hls`; the backend is Vitis or Vivado.
+
+    Raises what `to_hls` raises, and ConfigurationError for outputs of more than 19 bits: the bench prints six digits.
+    """
+    program, proof = granted(model, acc_bits)
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    values = cosim_run.all_values(cosim_run.whole_bench(program, x, n_random, seed))
+    package.write(program, values, HlsConfig(output_dir=str(folder), **settings))
+    proof.save(folder / "certificate.json")
+    program.save(folder / "program.a2q")
+    package.write_manifest(folder)
+    return folder
 
 
 def cosim(

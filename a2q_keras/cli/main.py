@@ -101,6 +101,7 @@ def convert(
     io_type: IoType = "io_parallel",
     strategy: Strategy = "Latency",
     reuse_factor: ReuseFactor = 1,
+    vectors: Annotated[int, typer.Option(help="Also write test vectors, golden outputs and check_cosim.py")] = 0,
     as_json: AsJson = False,
 ):
     """Write an hls4ml project whose every accum_t has the asked width, with its certificate."""
@@ -110,13 +111,15 @@ def convert(
     quiet.start_keras()  # hls4ml's writer starts it in any case
     chosen = {"part": part} if part else {}
     chosen |= {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
-    graph = pipeline.to_hls(
-        program, _widths(program, acc_bits), clock_period=clock_period, output_dir=output_dir, **chosen
-    )
-    graph.write()
-    program, proof = pipeline.granted(program, _widths(program, acc_bits))
-    proof.save(output_dir / "certificate.json")
-    program.save(output_dir / "program.a2q")
+    chosen |= {"clock_period": clock_period}
+    widths = _widths(program, acc_bits)
+    program, proof = pipeline.granted(program, widths)
+    if vectors:
+        pipeline.export_project(program, output_dir, widths, n_random=vectors, **chosen)
+    else:
+        pipeline.to_hls(program, widths, output_dir=output_dir, **chosen).write()
+        proof.save(output_dir / "certificate.json")
+        program.save(output_dir / "program.a2q")
     _say(f"{output_dir}: hls4ml project, certificate.json, program.a2q; accumulators {proof.acc_bits}", as_json)
     if as_json:
         _finish({"output_dir": str(output_dir), "acc_bits": proof.acc_bits}, True)
@@ -132,6 +135,7 @@ def cosim(
     io_type: IoType = "io_parallel",
     strategy: Strategy = "Latency",
     reuse_factor: ReuseFactor = 1,
+    engines: Annotated[str, typer.Option(help="csim, testbench, vitis, vivado; with commas between several")] = "csim",
     as_json: AsJson = False,
 ):
     """Compare the firmware's C simulation with the integer program, bit for bit; exit 1 on a difference."""
@@ -142,7 +146,8 @@ def cosim(
     with _waiting("compiling and running the C simulation"):
         chosen = {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
         widths = _widths(source, acc_bits)
-        report = pipeline.cosim(source, acc_bits=widths, n_random=n_random, output_dir=output_dir, **chosen)
+        chosen |= {"n_random": n_random, "output_dir": output_dir, "engines": engines.split(",")}
+        report = pipeline.cosim(source, acc_bits=widths, **chosen)
     _finish(report.to_dict(), True) if as_json else print(report)
     if not report.ok:
         raise typer.Exit(1)

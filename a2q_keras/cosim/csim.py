@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
+import os
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from math import prod
@@ -23,7 +26,8 @@ from a2q_keras.tools import GXX, run_python
 
 EXACT_BITS = 53
 # what hls4ml's build_lib.sh does, with less optimisation: a third less time to compile
-GXX_OPTIONS = ("-O1", "-std=c++17", "-fPIC", "-shared", "-Wno-pragmas")
+GXX_OPTIONS = ("-O1", "-std=c++17", "-Wno-pragmas")
+CACHE = "A2Q_CACHE"
 INCLUDES = {
     "Vitis": ("firmware/ap_types",),
     "Vivado": ("firmware/ap_types",),
@@ -83,13 +87,41 @@ def _check_widths(program):
 
 
 def _compile(folder: Path, config: HlsConfig) -> Path:
+    """The library of a written project; from the folder that A2Q_CACHE names where the same sources are compiled."""
+    cache = os.environ.get(CACHE)
+    if not cache:
+        return _library(folder, config, folder / "firmware" / "weights", folder / f"{config.project_name}.so")
+    kept = Path(cache).resolve() / _content(folder)
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as fresh:
+            shutil.copytree(folder / "firmware" / "weights", Path(fresh, "new", "weights"))
+            _library(folder, config, kept / "weights", Path(fresh, "new", "firmware.so"))
+            with contextlib.suppress(OSError):  # another process was first
+                os.rename(Path(fresh, "new"), kept)
+    return kept / "firmware.so"
+
+
+def _content(folder: Path) -> str:
+    """A digest of all that the compiler reads, and of how it is called."""
+    sha = hashlib.sha256(repr((GXX.version(), GXX_OPTIONS)).encode())
+    files = [*folder.glob("*_bridge.cpp"), *(path for path in folder.glob("firmware/**/*") if path.is_file())]
+    for path in sorted(files):
+        sha.update(f"{path.relative_to(folder)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return sha.hexdigest()
+
+
+def _library(folder: Path, config: HlsConfig, weights: Path, library: Path) -> Path:
     project = config.project_name
-    library = folder / f"{project}.so"
-    weights = json.dumps(str(folder / "firmware" / "weights"), ensure_ascii=False)
     sources = (f"firmware/{project}.cpp", f"{project}_bridge.cpp")
-    includes = [f"-I{path}" for path in INCLUDES[config.backend]]
-    GXX.run([*GXX_OPTIONS, *includes, f"-DWEIGHTS_DIR={weights}", *sources, "-o", library], cwd=folder)
+    GXX.run([*GXX_OPTIONS, "-fPIC", "-shared", *paths(config, weights), *sources, "-o", library], cwd=folder)
     return library
+
+
+def paths(config: HlsConfig, weights: Path) -> list[str]:
+    """Options that tell the compiler where headers are, and the firmware where its weights are."""
+    quoted = json.dumps(str(weights), ensure_ascii=False)
+    return [*(f"-I{path}" for path in INCLUDES[config.backend]), f"-DWEIGHTS_DIR={quoted}"]
 
 
 def simulate(firmware: Firmware, values: list) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from a2q_keras.cosim import csim, vectors
+from a2q_keras.cosim import csim, testbench, vectors, vendor
 from a2q_keras.cosim.compare import mismatches, port
 from a2q_keras.cosim.report import CosimReport, Part
 from a2q_keras.errors import ConfigurationError
@@ -19,7 +19,13 @@ from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.run import as_inputs, trace
 
 # (program, values per input, config) -> codes by tensor name and output port
-ENGINES = {"csim": csim.run}
+ENGINES: dict[str, Callable] = {
+    "csim": csim.run,
+    "testbench": testbench.run,
+    "vitis": vendor.run_vitis,
+    "vivado": vendor.run_vivado,
+}
+OUTPUTS_ONLY = ("testbench", "vitis", "vivado")  # engines that do not report the layers in between
 # values per input -> codes by tensor name, for the tensors that it has
 Reference = Callable[[list], dict[str, np.ndarray]]
 NO_REFERENCES: Mapping[str, Reference] = MappingProxyType({})
@@ -68,7 +74,7 @@ def cosim(
             f"engines={engines!r}, n_random={n_random}; allowed engines are {', '.join(ENGINES)}, "
             "and at least one random input"
         )
-    whole = _whole(program, firmware or program, x, n_random, seed)
+    whole = whole_bench(program, x, n_random, seed, firmware)
     config = config or HlsConfig()
     benches = [whole, _alone(program, firmware or program)] if vectors.isolated_layers(program) else [whole]
     parts = [part for name, reference in references.items() for part in _refer(name, reference, whole)]
@@ -76,7 +82,8 @@ def cosim(
     return CosimReport(program.name, program.digest(), tuple(parts))
 
 
-def _whole(program, firmware, x, n_random, seed) -> Bench:
+def whole_bench(program: IntegerProgram, x=None, n_random=1000, seed=0, firmware=None) -> Bench:
+    """The whole network and the input values it is tried with."""
     # as float32, which is what a Keras model sees
     given = [] if x is None else [np.asarray(array, np.float32).astype(float) for array in as_inputs(program, x)]
     groups = {"given inputs": given} if given else {}
@@ -85,7 +92,14 @@ def _whole(program, firmware, x, n_random, seed) -> Bench:
         OFF_GRID: vectors.off_grid_values(program, n_random, seed),
         "worst cases of the first layers": _values(program, vectors.first_layer_inputs(program)),
     }
-    return Bench("network", program, firmware, {name: group for name, group in groups.items() if len(group[0])})
+    return Bench(
+        "network", program, firmware or program, {name: group for name, group in groups.items() if len(group[0])}
+    )
+
+
+def all_values(bench: Bench) -> list[np.ndarray]:
+    """One array per input with the values of every group."""
+    return [np.concatenate(parts) for parts in zip(*bench.groups.values())]
 
 
 def _alone(program, firmware) -> Bench:
@@ -100,11 +114,13 @@ def _values(program, codes: list) -> list[np.ndarray]:
 
 def _run(engine: str, bench: Bench, config: HlsConfig) -> list[Part]:
     """One Part per group of vectors; the engine sees them all at once."""
-    values = [np.concatenate(parts) for parts in zip(*bench.groups.values())]
+    values = all_values(bench)
     config = config.only(bench.program.formats)
     if config.output_dir:
         config = replace(config, output_dir=str(Path(config.output_dir, engine, bench.name)))
     wanted = golden(bench.program, values, config)
+    if engine in OUTPUTS_ONLY:
+        wanted = {name: wanted[name] for name in map(port, bench.program.outputs)}
     got = ENGINES[engine](bench.firmware, values, config)
     ends = np.cumsum([len(group[0]) for group in bench.groups.values()])
     return [

@@ -21,6 +21,7 @@ DATA = ["tensorflow-datasets>=4.9.9", "pillow>=10"]  # sets by name, and picture
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],  # for benchmarks/
     "data": DATA,
+    "da": ["da4ml>=0.5.2,<0.6"],  # strategy distributed_arithmetic; the range hls4ml 1.3 asks for
     "test": [
         *DATA,
         "pytest>=8",

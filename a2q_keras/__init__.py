@@ -22,6 +22,7 @@ _WHERE = {
     "A2QSeparableConv2D": "layers.separable",
     "convert": "model.convert",
     "correct_bias": "model.bias_correction",
+    "export_project": "pipeline",
     "cosim": "pipeline",
     "certify": "pipeline",
     "integer_model": "pipeline",

@@ -8,10 +8,12 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+from a2q_keras.cosim import package
 from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.report import CosimReport
 from a2q_keras.errors import A2QError, ConfigurationError, FileError
 from a2q_keras.hls import project
+from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
 from a2q_keras.integer.graph import IntegerProgram
@@ -115,40 +117,69 @@ def to_hls(
     io_type="io_parallel",
     strategy="Latency",
     reuse_factor=1,
-    part=project.HlsConfig.part,
-    clock_period=project.HlsConfig.clock_period,
+    part=HlsConfig.part,
+    clock_period=HlsConfig.clock_period,
     output_dir=None,
-    project_name=project.HlsConfig.project_name,
+    project_name=HlsConfig.project_name,
+    layer_options=None,
+    **options,
 ):
     """hls4ml's ModelGraph of firmware whose every accum_t is `acc_bits` wide; compile(), predict(), build() work.
 
     acc_bits: an int, a dict by layer name (other layers: their smallest safe width), or None for the smallest safe
-    widths.  The remaining arguments are hls4ml's; output_dir=None takes a temporary directory.
+    widths.  strategy, reuse_factor: for all layers, or a dict by layer name with "*" for the others; where hls4ml would
+    compute a layer wrong with them, it gets the nearest that are exact, with a warning.  layer_options: further hls4ml
+    settings by layer name, such as {"conv": {"ParallelizationFactor": 4}}; options: further arguments of hls4ml's
+    `create_config`.  output_dir=None takes a temporary directory.
 
     Raises AccumulatorOverflowError where a width is not proven safe (it is never widened or clamped in silence),
-    ConfigurationError for a backend, io_type or strategy not supported yet, ConversionError where the finished graph
-    differs from the integer program in any type or weight.
+    ConfigurationError for a backend, io_type or strategy that is not supported, UnsupportedLayerError for a layer that
+    these cannot compute exactly, ConversionError where the finished graph differs from the integer program in any type
+    or weight.
     """
     program, _ = granted(model, acc_bits)
-    config = project.HlsConfig(
-        backend, io_type, strategy, reuse_factor, part, clock_period, output_dir and str(output_dir), project_name
-    )
-    return project.build(program, config)
+    output_dir = output_dir and str(output_dir)
+    asked = (backend, io_type, strategy, reuse_factor, part, clock_period, output_dir, project_name)
+    return project.build(program, HlsConfig(*asked, options=options, layer_options=layer_options or {}))
 
 
-def cosim(model, x=None, engines=("csim",), acc_bits="trained", n_random=1000, seed=0, output_dir=None) -> CosimReport:
+def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0, **settings) -> Path:
+    """Write an hls4ml project to run on another machine, and to judge there without this package; its folder.
+
+    It holds the vectors of `cosim` (x, random ones, worst cases of the first layers) as test-bench data, golden
+    outputs, certificate.json, program.a2q, a manifest of hashes, and check_cosim.py, which needs Python only.
+    settings: as in `to_hls`; the backend is Vitis or Vivado.
+
+    Raises what `to_hls` raises, and ConfigurationError for outputs of more than 19 bits: the bench prints six digits.
+    """
+    program, proof = granted(model, acc_bits)
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    values = cosim_run.all_values(cosim_run.whole_bench(program, x, n_random, seed))
+    package.write(program, values, HlsConfig(output_dir=str(folder), **settings))
+    proof.save(folder / "certificate.json")
+    program.save(folder / "program.a2q")
+    package.write_manifest(folder)
+    return folder
+
+
+def cosim(
+    model, x=None, engines=("csim",), acc_bits="trained", n_random=1000, seed=0, output_dir=None, **settings
+) -> CosimReport:
     """Run the firmware of a model and compare every layer and output with the integer program, by equality of codes.
 
     x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`, or "trained" for the widths
-    the layers were made with.  A Keras model's own forward pass is compared, too, as engine "keras", where every
-    accumulator needs 24 bits or less (above that float32 is not exact).
+    the layers were made with.  settings: backend, io_type, strategy, reuse_factor and so on, as in `to_hls`.  A Keras
+    model's own forward pass is compared, too, as engine "keras", where every accumulator needs 24 bits or less (above
+    that float32 is not exact).
 
-    Raises AccumulatorOverflowError where the widths are not proven, ToolMissingError without g++.  A difference is not
-    raised but in the report: `.ok`, `.first`.
+    Raises AccumulatorOverflowError where the widths are not proven, ToolMissingError without g++, and what `to_hls`
+    raises.  A difference is not raised but in the report: `.ok`, `.first`.
     """
     program, references = _with_references(model)
     program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
-    return cosim_run.cosim(program, x, tuple(engines), n_random, seed, output_dir, references=references)
+    config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
+    return cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, references=references)
 
 
 def _with_references(model):

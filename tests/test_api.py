@@ -32,6 +32,7 @@ def test_the_public_names():
         "cosim",
         "data",
         "errors",
+        "export_project",
         "integer_model",
         "load_integer_model",
         "load_model",

@@ -47,7 +47,9 @@ TABLE = {
     "integer.export": Row(("model", "layers", "quantizers", "numerics"), ("numpy", *KERAS)),
     "integer.handlers": Row(("layers", "quantizers", "numerics"), ("numpy", *KERAS)),
     "integer.qkeras_layers": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
-    "hls": Row(("integer.graph", "numerics"), ("numpy", "hls4ml", "da4ml"), inside=("hls4ml", "da4ml")),
+    "hls": Row(
+        ("integer.graph", "integer.checks", "numerics"), ("numpy", "hls4ml", "da4ml"), inside=("hls4ml", "da4ml")
+    ),
     "rtl": Row(("integer.graph", "numerics"), ("numpy", "da4ml"), inside=("da4ml",)),
     "cosim": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "resources": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
@@ -156,7 +158,11 @@ def test_every_part_has_a_row():
         ("numerics.bounds", "from a2q_keras.integer import run", "the table allows nothing"),
         ("integer.run", "from a2q_keras import layers", "the table allows numerics"),
         ("integer.run", "from a2q_keras.integer.export import export", "the table allows numerics"),
-        ("hls.project", "from a2q_keras.integer.run import run", "the table allows integer.graph, numerics"),
+        (
+            "hls.project",
+            "from a2q_keras.integer.run import run",
+            "the table allows integer.graph, integer.checks, numerics",
+        ),
         ("hls.project", "import hls4ml.model", "only inside functions"),
         ("cosim.csim", "def f():\n import subprocess", "only `tools` may start programs"),
         ("cli.main", "from a2q_keras import pipeline", "only inside functions"),

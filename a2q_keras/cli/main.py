@@ -26,6 +26,10 @@ AccBits = Annotated[
     str | None,
     typer.Option(help='Accumulator bits: a number, "min" for the smallest safe widths, or "trained" as the layers say'),
 ]
+Backend = Annotated[str, typer.Option(help="hls4ml backend, such as Vitis")]
+IoType = Annotated[str, typer.Option(help="io_parallel or io_stream")]
+Strategy = Annotated[str, typer.Option(help="Latency, Resource, resource_unrolled or distributed_arithmetic")]
+ReuseFactor = Annotated[int, typer.Option(help="How often a multiplier is used for one result")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 
 
@@ -119,6 +123,11 @@ def convert(
     output_dir: Annotated[Path, typer.Option(help="Where the hls4ml project goes")] = Path("hls_projects/project"),
     part: Annotated[str | None, typer.Option(help="FPGA part")] = None,
     clock_period: Annotated[float, typer.Option(help="Clock period in ns")] = 5,
+    backend: Backend = "Vitis",
+    io_type: IoType = "io_parallel",
+    strategy: Strategy = "Latency",
+    reuse_factor: ReuseFactor = 1,
+    vectors: Annotated[int, typer.Option(help="Also write test vectors, golden outputs and check_cosim.py")] = 0,
     as_json: AsJson = False,
 ):
     """Write an hls4ml project whose every accum_t has the asked width, with its certificate."""
@@ -127,13 +136,16 @@ def convert(
     program = _program(model)
     quiet.start_keras()  # hls4ml's writer starts it in any case
     chosen = {"part": part} if part else {}
-    graph = pipeline.to_hls(
-        program, _widths(program, acc_bits), clock_period=clock_period, output_dir=output_dir, **chosen
-    )
-    graph.write()
-    program, proof = pipeline.granted(program, _widths(program, acc_bits))
-    proof.save(output_dir / "certificate.json")
-    program.save(output_dir / "program.a2q")
+    chosen |= {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
+    chosen |= {"clock_period": clock_period}
+    widths = _widths(program, acc_bits)
+    program, proof = pipeline.granted(program, widths)
+    if vectors:
+        pipeline.export_project(program, output_dir, widths, n_random=vectors, **chosen)
+    else:
+        pipeline.to_hls(program, widths, output_dir=output_dir, **chosen).write()
+        proof.save(output_dir / "certificate.json")
+        program.save(output_dir / "program.a2q")
     _say(f"{output_dir}: hls4ml project, certificate.json, program.a2q; accumulators {proof.acc_bits}", as_json)
     if as_json:
         _finish({"output_dir": str(output_dir), "acc_bits": proof.acc_bits}, True)
@@ -145,6 +157,11 @@ def cosim(
     acc_bits: AccBits = "trained",
     n_random: Annotated[int, typer.Option(help="Random inputs")] = 1000,
     output_dir: Annotated[Path | None, typer.Option(help="Keep the firmware projects here")] = None,
+    backend: Backend = "Vitis",
+    io_type: IoType = "io_parallel",
+    strategy: Strategy = "Latency",
+    reuse_factor: ReuseFactor = 1,
+    engines: Annotated[str, typer.Option(help="csim, testbench, vitis, vivado; with commas between several")] = "csim",
     as_json: AsJson = False,
 ):
     """Compare the firmware's C simulation with the integer program, bit for bit; exit 1 on a difference."""
@@ -153,7 +170,10 @@ def cosim(
     quiet.start_keras()  # hls4ml's writer starts it in any case
     source = pipeline.load_model(model)
     with _waiting("compiling and running the C simulation"):
-        report = pipeline.cosim(source, acc_bits=_widths(source, acc_bits), n_random=n_random, output_dir=output_dir)
+        chosen = {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
+        widths = _widths(source, acc_bits)
+        chosen |= {"n_random": n_random, "output_dir": output_dir, "engines": engines.split(",")}
+        report = pipeline.cosim(source, acc_bits=widths, **chosen)
     _finish(report.to_dict(), True) if as_json else print(report)
     if not report.ok:
         raise typer.Exit(1)

@@ -42,7 +42,7 @@ def simulate(job: dict, inputs: list[np.ndarray]) -> dict[str, np.ndarray]:
     function = library[job["function"]]
     function.restype = None
     library.allocate_trace_storage(ctypes.c_size_t(ctypes.sizeof(ctypes.c_double)))
-    traced = _trace_views(library, job["layers"])
+    traced = _trace_views(library, job["layers"]) if job["layers"] else {}
     for sample in range(samples):
         function(*[ctypes.c_void_p(array[sample].ctypes.data) for array in (*inputs, *outputs)])
         for name, view in traced.items():

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from a2q_keras.cosim import csim, vectors
+from a2q_keras.cosim import csim, testbench, vectors, vendor
 from a2q_keras.cosim.compare import mismatches, port
 from a2q_keras.cosim.report import CosimReport, Part
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.hls.layers import plan
+from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.run import as_inputs, trace
 
-# (program, values per input, output_dir) -> codes by tensor name and output port
-ENGINES = {"csim": csim.run}
+# (program, values per input, config) -> codes by tensor name and output port
+ENGINES: dict[str, Callable] = {
+    "csim": csim.run,
+    "testbench": testbench.run,
+    "vitis": vendor.run_vitis,
+    "vivado": vendor.run_vivado,
+}
+OUTPUTS_ONLY = ("testbench", "vitis", "vivado")  # engines that do not report the layers in between
 # values per input -> codes by tensor name, for the tensors that it has
 Reference = Callable[[list], dict[str, np.ndarray]]
 NO_REFERENCES: Mapping[str, Reference] = MappingProxyType({})
@@ -44,15 +51,16 @@ def cosim(
     engines=("csim",),
     n_random: int = 1000,
     seed: int = 0,
-    output_dir=None,
+    config: HlsConfig | None = None,
     firmware: IntegerProgram | None = None,
     references: Mapping[str, Reference] = NO_REFERENCES,
 ) -> CosimReport:
     """Compare each engine with the golden run of `program`: every layer and every output, by equality of codes.
 
     The whole network runs on `x` (values, as for `program.run`), on random inputs and on worst cases of the layers that
-    read an input; then every layer runs alone on its own worst cases, which the real inputs may not reach.
-    output_dir: where the firmware projects are written and stay; None leaves nothing behind.
+    read an input; then every layer runs alone on its own worst cases, which the real inputs may not reach, and every
+    requantization on the codes around its ties and saturation edges.
+    config: how the firmware is built; its output_dir is where the projects stay, None leaves nothing behind.
     firmware: what the hardware is built from, if not `program`: a deliberate fault, to see it caught.
     references: other computations of the whole network, by name, such as Keras' own forward pass: they are compared on
     all inputs but those off the grid, on which Keras' float32 rounds before it quantizes.
@@ -66,14 +74,16 @@ def cosim(
             f"engines={engines!r}, n_random={n_random}; allowed engines are {', '.join(ENGINES)}, "
             "and at least one random input"
         )
-    whole = _whole(program, firmware or program, x, n_random, seed)
-    benches = [whole, _alone(program, firmware or program)] if program.accumulator_ops else [whole]
+    whole = whole_bench(program, x, n_random, seed, firmware)
+    config = config or HlsConfig()
+    benches = [whole, _alone(program, firmware or program)] if vectors.isolated_layers(program) else [whole]
     parts = [part for name, reference in references.items() for part in _refer(name, reference, whole)]
-    parts += [part for engine in engines for bench in benches for part in _run(engine, bench, output_dir)]
+    parts += [part for engine in engines for bench in benches for part in _run(engine, bench, config)]
     return CosimReport(program.name, program.digest(), tuple(parts))
 
 
-def _whole(program, firmware, x, n_random, seed) -> Bench:
+def whole_bench(program: IntegerProgram, x=None, n_random=1000, seed=0, firmware=None) -> Bench:
+    """The whole network and the input values it is tried with."""
     # as float32, which is what a Keras model sees
     given = [] if x is None else [np.asarray(array, np.float32).astype(float) for array in as_inputs(program, x)]
     groups = {"given inputs": given} if given else {}
@@ -82,25 +92,36 @@ def _whole(program, firmware, x, n_random, seed) -> Bench:
         OFF_GRID: vectors.off_grid_values(program, n_random, seed),
         "worst cases of the first layers": _values(program, vectors.first_layer_inputs(program)),
     }
-    return Bench("network", program, firmware, {name: group for name, group in groups.items() if len(group[0])})
+    return Bench(
+        "network", program, firmware or program, {name: group for name, group in groups.items() if len(group[0])}
+    )
+
+
+def all_values(bench: Bench) -> list[np.ndarray]:
+    """One array per input with the values of every group."""
+    return [np.concatenate(parts) for parts in zip(*bench.groups.values())]
 
 
 def _alone(program, firmware) -> Bench:
-    isolated = vectors.isolate(program)
+    isolated, layers = vectors.isolate(program), vectors.isolated_layers(program)
     groups = {"worst cases of every layer, alone": _values(isolated, vectors.isolated_inputs(isolated))}
-    return Bench("layers_alone", isolated, vectors.isolate(firmware), groups)
+    return Bench("layers_alone", isolated, vectors.isolate(firmware, layers), groups)
 
 
 def _values(program, codes: list) -> list[np.ndarray]:
     return [node.format.values(array) for node, array in zip(program.inputs, codes)]
 
 
-def _run(engine: str, bench: Bench, output_dir) -> list[Part]:
+def _run(engine: str, bench: Bench, config: HlsConfig) -> list[Part]:
     """One Part per group of vectors; the engine sees them all at once."""
-    values = [np.concatenate(parts) for parts in zip(*bench.groups.values())]
-    wanted = golden(bench.program, values)
-    folder = Path(output_dir, engine, bench.name) if output_dir else None
-    got = ENGINES[engine](bench.firmware, values, folder)
+    values = all_values(bench)
+    config = config.only(bench.program.formats)
+    if config.output_dir:
+        config = replace(config, output_dir=str(Path(config.output_dir, engine, bench.name)))
+    wanted = golden(bench.program, values, config)
+    if engine in OUTPUTS_ONLY:
+        wanted = {name: wanted[name] for name in map(port, bench.program.outputs)}
+    got = ENGINES[engine](bench.firmware, values, config)
     ends = np.cumsum([len(group[0]) for group in bench.groups.values()])
     return [
         _part(engine, name, bench, wanted, got, slice(int(end) - len(group[0]), int(end)))
@@ -119,10 +140,10 @@ def _refer(name: str, reference: Reference, bench: Bench) -> list[Part]:
     return parts
 
 
-def golden(program: IntegerProgram, values: list) -> dict[str, np.ndarray]:
+def golden(program: IntegerProgram, values: list, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
     """Codes by name that an engine must return for input values, in the order of execution."""
     tensors = trace(program, [node.format.quantize(array) for node, array in zip(program.inputs, values)])
-    computed = {tensor: tensors[tensor] for tensor in plan(program).computed}
+    computed = {tensor: tensors[tensor] for tensor in plan(program, config).computed}
     return computed | {port(tensor): tensors[tensor] for tensor in program.outputs}
 
 

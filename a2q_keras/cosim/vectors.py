@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
+from math import floor
 
 import numpy as np
 
@@ -104,31 +106,46 @@ def _driving(program, op: AccumulatorOp) -> list[np.ndarray]:
     ]
 
 
-def isolate(program: IntegerProgram) -> IntegerProgram:
-    """A program in which every op with accumulators reads an input of its own and its accumulators are an output.
+def isolated_layers(program: IntegerProgram) -> list[str]:
+    """The layers that `isolate` can take apart: those with accumulators, and requantizations that change codes."""
+    return [op.name for op in program.ops if isinstance(op, (Dense, Conv)) or _requantizes(program, op)]
+
+
+def isolate(program: IntegerProgram, layers: list[str] | None = None) -> IntegerProgram:
+    """A program in which every op with accumulators and every requantization has an input of its own and is an output.
 
     The worst case of an inner layer may be out of reach of the real inputs; here it is not.  A convolution computes one
-    place: its input is one window.
+    place: its input is one window; a requantization one code.  layers: those of another program, or all.
     """
-    inputs = tuple(
-        Input(_input_name(program, op), _window_shape(op), program.formats[op.source]) for op in program.accumulator_ops
-    )
-    ops = tuple(_alone(op, node.name) for op, node in zip(program.accumulator_ops, inputs))
+    names = isolated_layers(program) if layers is None else layers
+    kept = [op for op in program.ops if op.name in names]
+    inputs = tuple(Input(_input_name(program, op), _window_shape(op), program.formats[op.source]) for op in kept)
+    ops = tuple(_alone(op, node.name) for op, node in zip(kept, inputs))
     return IntegerProgram(f"{program.name} in isolation", inputs, ops, tuple(op.name for op in ops))
 
 
-def _window_shape(op: AccumulatorOp) -> tuple[int, ...]:
+def _requantizes(program, op) -> bool:
+    """Whether an op is a requantization that changes codes."""
+    if not isinstance(op, Quantize):
+        return False
+    before, after = program.formats[op.source], op.format
+    return before.frac != after.frac or before.lo < after.lo or before.hi > after.hi
+
+
+def _window_shape(op: AccumulatorOp | Quantize) -> tuple[int, ...]:
+    if isinstance(op, Quantize):
+        return (1,)
     return (*op.extent, op.weights.shape[-2] * op.groups) if isinstance(op, Conv) else op.weights.shape[:1]
 
 
-def _alone(op: AccumulatorOp, source: str) -> AccumulatorOp:
-    if isinstance(op, Dense):
+def _alone(op: AccumulatorOp | Quantize, source: str) -> AccumulatorOp | Quantize:
+    if isinstance(op, (Dense, Quantize)):
         return replace(op, source=source)
     rank = len(op.strides)
     return replace(op, source=source, strides=(1,) * rank, pads=((0, 0),) * rank)
 
 
-def _input_name(program, op: AccumulatorOp) -> str:
+def _input_name(program, op: AccumulatorOp | Quantize) -> str:
     name = f"{op.name}_in"
     while name in program.formats:
         name += "_"
@@ -138,8 +155,26 @@ def _input_name(program, op: AccumulatorOp) -> str:
 def isolated_inputs(isolated: IntegerProgram) -> list[np.ndarray]:
     """Codes per input of `isolate(program)` with all worst cases of each layer; shorter ones start again."""
     cases = [
-        worst_case_inputs(op, isolated.formats[op.source], isolated.shapes[op.source])
-        for op in isolated.accumulator_ops
+        edge_codes(isolated.formats[op.source], op.format)[:, None]
+        if isinstance(op, Quantize)
+        else worst_case_inputs(op, isolated.formats[op.source], isolated.shapes[op.source])
+        for op in isolated.ops
     ]
     samples = max(map(len, cases))
     return [np.resize(rows, (samples, *rows.shape[1:])) for rows in cases]
+
+
+def edge_codes(source: FixedPoint, target: FixedPoint) -> np.ndarray:
+    """The codes of `source` at which requantization to `target` is decided: around zero, ties and saturation.
+
+    >>> edge_codes(FixedPoint(4, 1, signed=True), FixedPoint(2, 0, signed=False)).tolist()
+    [-8, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7]
+    """
+    step = Fraction(2) ** (source.frac - target.frac)
+    whole = [(code + side * Fraction(1, 2)) * step for code in _decisive(target) for side in (-1, 0, 1)]
+    near = {floor(value) + offset for value in whole for offset in (-1, 0, 1)} | {source.lo, source.hi}
+    return np.array(sorted(code for code in near if source.lo <= code <= source.hi), np.int64)
+
+
+def _decisive(format: FixedPoint) -> set[int]:
+    return {edge + offset for edge in (format.lo, 0, format.hi) for offset in (-1, 0, 1)}

@@ -8,6 +8,7 @@ from a2q_keras.cosim.compare import first_mismatch, mismatches, port
 from a2q_keras.cosim.run import golden
 from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingError
 from a2q_keras.hls.project import build
+from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
 from a2q_keras.integer.run import trace
 from a2q_keras.numerics.formats import FixedPoint
@@ -66,7 +67,7 @@ def test_a_value_between_codes_is_an_error():
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    return csim.compile_firmware(mlp(), tmp_path_factory.mktemp("network"))
+    return csim.compile_firmware(mlp(), HlsConfig(output_dir=str(tmp_path_factory.mktemp("network"))))
 
 
 class TestFirmware:
@@ -88,7 +89,7 @@ class TestFirmware:
         alone = vectors.isolate(mlp())
         x = values(alone, vectors.isolated_inputs(alone))
         wanted = golden(alone, x)
-        assert first_mismatch(wanted, wanted, csim.run(alone, x, tmp_path / "kept")) is None
+        assert first_mismatch(wanted, wanted, csim.run(alone, x, HlsConfig(output_dir=str(tmp_path / "kept")))) is None
         assert (tmp_path / "kept" / "firmware").is_dir()
 
     def test_many_formats_side_by_side(self):

@@ -6,6 +6,7 @@ from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.compare import port
 from a2q_keras.cosim.run import cosim, golden
 from a2q_keras.errors import ConfigurationError
+from a2q_keras.hls.settings import HlsConfig
 from tests.programs import mlp, needs_gxx
 
 
@@ -13,12 +14,12 @@ from tests.programs import mlp, needs_gxx
 def engines(monkeypatch):
     """Engines without a compiler: one computes as the golden run does, one flips a bit in one code of a layer."""
 
-    def faulty(program, values, output_dir):
-        codes = golden(program, values)
+    def faulty(program, values, config):
+        codes = golden(program, values, config)
         codes["FC/1"][-1, 2] ^= 1
         return codes
 
-    monkeypatch.setitem(cosim_run.ENGINES, "exact", lambda program, values, output_dir: golden(program, values))
+    monkeypatch.setitem(cosim_run.ENGINES, "exact", golden)
     monkeypatch.setitem(cosim_run.ENGINES, "faulty", faulty)
 
 
@@ -30,7 +31,7 @@ def test_all_groups_of_vectors_are_compared(engines):
         "random inputs": 20,
         "values between and beyond the codes": 20,
         "worst cases of the first layers": 24,
-        "worst cases of every layer, alone": 24,
+        "worst cases of every layer, alone": 65,
     }
     # five layers and the output port
     assert report.parts[0].codes == 7 * (12 + 12 + 8 + 8 + 5 + 5)
@@ -53,9 +54,11 @@ def test_output_ports_are_compared_beside_their_layers(engines):
 
 def test_engines_write_into_folders_of_their_own(monkeypatch, tmp_path):
     folders = []
-    monkeypatch.setitem(cosim_run.ENGINES, "spy", lambda p, x, folder: folders.append(folder) or golden(p, x))
-    cosim(mlp(), engines=("spy",), n_random=3, output_dir=tmp_path)
-    assert folders == [tmp_path / "spy" / "network", tmp_path / "spy" / "layers_alone"]
+    monkeypatch.setitem(
+        cosim_run.ENGINES, "spy", lambda p, x, config: folders.append(config.output_dir) or golden(p, x)
+    )
+    cosim(mlp(), engines=("spy",), n_random=3, config=HlsConfig(output_dir=str(tmp_path)))
+    assert folders == [str(tmp_path / "spy" / "network"), str(tmp_path / "spy" / "layers_alone")]
 
 
 @pytest.mark.parametrize("wrong", [{"engines": ("verilog",)}, {"engines": ()}, {"n_random": 0}], ids=str)

@@ -83,12 +83,26 @@ def test_only_layers_behind_an_input_are_driven():
 def test_isolated_layers_have_inputs_and_outputs_of_their_own():
     program = mlp()
     alone = vectors.isolate(program)
-    assert [node.name for node in alone.inputs] == ["fc/1_in", "FC/1_in", "logits_in"]
-    assert [node.format for node in alone.inputs] == [program.formats[op.source] for op in program.accumulator_ops]
-    assert alone.outputs == ("fc/1", "FC/1", "logits")
+    assert [node.name for node in alone.inputs] == ["fc/1_in", "float_in", "FC/1_in", "w2_in", "logits_in"]
+    assert [node.format for node in alone.inputs] == [program.formats[op.source] for op in program.ops[1:]]
+    assert alone.outputs == ("fc/1", "float", "FC/1", "w2", "logits")
     assert [(op.weights.tolist(), op.bias.tolist(), op.acc_bits) for op in alone.accumulator_ops] == [
         (op.weights.tolist(), op.bias.tolist(), op.acc_bits) for op in program.accumulator_ops
     ]
+
+
+@pytest.mark.parametrize("finer", [-3, 0, 4])
+@pytest.mark.parametrize("signed", [True, False])
+def test_edge_codes_hold_every_place_where_a_requantization_changes_its_mind(finer, signed):
+    source, target = FixedPoint(9, 3, signed=True), FixedPoint(4, 3 - finer, signed)
+    x = Input("x", (), source)
+    program = IntegerProgram("p", (x,), (Quantize("q", "x", target),), ("q",))
+    every = np.arange(source.lo, source.hi + 1)
+    steps = np.flatnonzero(np.diff(program.run_codes(every)))
+    codes = vectors.edge_codes(source, target)
+    saturating = every[steps[[0, 1, -2, -1]]]
+    assert np.isin(np.concatenate([saturating, saturating + 1, [0, source.lo, source.hi]]), codes).all()
+    assert len(codes) < 80
 
 
 def test_isolated_input_names_do_not_clash():
@@ -101,7 +115,7 @@ def test_isolated_input_names_do_not_clash():
 def test_isolated_inputs_hold_the_worst_cases_of_every_layer():
     alone = vectors.isolate(mlp())
     codes = vectors.isolated_inputs(alone)
-    assert [array.shape for array in codes] == [(24, 16), (24, 12), (24, 8)]
+    assert [array.shape for array in codes] == [(65, 16), (65, 1), (65, 12), (65, 1), (65, 8)]
     sums = trace(alone, codes)
     for op in alone.accumulator_ops:
         cases = vectors.worst_case_inputs(op, alone.formats[op.source], alone.shapes[op.source]) @ op.weights + op.bias

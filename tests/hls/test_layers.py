@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from a2q_keras.errors import ConfigurationError, UnsupportedLayerError
+from a2q_keras.errors import ConfigurationError
 from a2q_keras.hls.layers import plan
-from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
+from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.integer.graph import AvgPool, Dense, Input, IntegerProgram, MaxPool, Quantize, Reshape, Upsample
 from a2q_keras.numerics.formats import FixedPoint
 from tests.programs import mlp
-from tests.strategies import convolution
 
 X = Input("x", (4,), FixedPoint(4, 2, signed=True))
 
@@ -50,12 +50,12 @@ def test_the_plan_of_an_mlp_is_readable():
 
 def test_a_reshape_stays_where_its_shape_is_needed_and_goes_behind_the_last_op():
     ops = (
-        Reshape("square", "x", (2, 2)),
-        Reshape("flat", "square", (4,)),
+        Reshape("row", "x", (1, 4)),
+        Reshape("flat", "row", (4,)),
         dense("fc", "flat"),
         Reshape("out", "fc", (2, 2)),
     )
-    found = plan(program(*ops, outputs=("out",)))
+    found = plan(program(*ops, outputs=("out",), inputs=(replace(X, shape=(2, 2)),)))
     assert kinds(found) == [("x", "InputLayer", None), ("flat", "Reshape", ["x"]), ("fc", "Dense", ["flat"])]
     assert found.outputs == ("fc",)
     assert found.computed == {"fc": "fc"}
@@ -63,7 +63,8 @@ def test_a_reshape_stays_where_its_shape_is_needed_and_goes_behind_the_last_op()
 
 def test_a_requantization_to_the_same_format_costs_nothing():
     found = plan(program(Quantize("q", "x", X.format), dense("fc", "q"), outputs=("fc",)))
-    assert kinds(found) == [("x", "InputLayer", None), ("q", "Reshape", ["x"]), ("fc", "Dense", ["q"])]
+    assert kinds(found) == [("x", "InputLayer", None), ("fc", "Dense", ["x"])]
+    assert found.computed == {"fc": "fc"}
 
 
 def test_a_requantization_of_an_accumulator_to_its_own_width_is_not_dropped():
@@ -88,8 +89,43 @@ def test_several_inputs_and_outputs_keep_their_order():
     assert (found.inputs, found.outputs) == (("x", "y"), ("a", "b"))
 
 
-def test_an_op_without_firmware_is_refused_by_name():
-    with pytest.raises(
-        UnsupportedLayerError, match="layer 'conv': Conv of shape .* has no firmware yet; dense layers on"
-    ):
-        plan(convolution((4, 4, 1), (2, 2)))
+def image(*ops):
+    return program(*ops, outputs=(ops[-1].name,), inputs=(replace(X, shape=(6, 4)),))
+
+
+def test_in_a_stream_words_that_do_not_divide_one_another_are_repacked_by_way_of_one_word():
+    ops = (Reshape("r", "x", (4, 6)), MaxPool("m", "r", (2,), (2,), ((0, 0),)))
+    found = plan(image(*ops), HlsConfig(io_type="io_stream"))
+    assert kinds(found)[1:] == [
+        ("r_words", "Repack", ["x"]),
+        ("r", "Repack", ["r_words"]),
+        ("m", "MaxPooling1D", ["r"]),
+    ]
+
+
+def test_a_global_pool_is_viewed_in_its_shape_only_where_that_is_read():
+    pool = AvgPool("a", "x", (4,), (4,), ((0, 0),))
+    inputs = (replace(X, shape=(4, 2)),)
+    whole = plan(program(pool, Reshape("f", "a", (2,)), dense("d", "f", 2), outputs=("d",), inputs=inputs))
+    assert kinds(whole)[1:] == [("a", "GlobalAveragePooling1D", ["x"]), ("d", "Dense", ["a"])]
+    viewed = plan(program(pool, Upsample("u", "a", (3,)), outputs=("u",), inputs=inputs))
+    assert kinds(viewed)[1:] == [
+        ("a", "GlobalAveragePooling1D", ["x"]),
+        ("a_view", "Reshape", ["a"]),
+        ("u", "Resize", ["a_view"]),
+    ]
+
+
+def test_a_mean_has_room_for_the_sum_and_its_division():
+    pool = AvgPool("a", "x", (4,), (2,), ((0, 0),))
+    found = plan(program(pool, outputs=("a",), inputs=(replace(X, shape=(6, 2)),))).layers[1]
+    assert found.types == {"result": "fixed<6,2,TRN,WRAP,0>", "accum": "fixed<8,4,TRN,WRAP,0>"}
+
+
+def test_settings_follow_the_layer_and_a_name_without_a_layer_is_refused():
+    two = program(dense("a", "x"), dense("b", "a"), outputs=("b",))
+    found = plan(two, HlsConfig(strategy={"b": "Resource"}, reuse_factor={"b": 3}))
+    assert [(layer.strategy, layer.reuse_factor) for layer in found.layers[1:]] == [("Latency", 1), ("Resource", 2)]
+    assert len(found.notices) == 1 and "layer 'b' gets reuse factor 2 in place of 3" in found.notices[0]
+    with pytest.raises(ConfigurationError, match="no layer is called c; layers with weights are a, b"):
+        plan(two, HlsConfig(reuse_factor={"c": 2}))

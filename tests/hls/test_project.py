@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from a2q_keras.errors import ConfigurationError, ConversionError
-from a2q_keras.hls.project import HlsConfig, build, check
+from a2q_keras.hls.check import check
+from a2q_keras.hls.project import build
+from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import Dense
 from tests.programs import mlp, needs_gxx
 
@@ -20,23 +22,6 @@ def temporary_folder(tmp_path, monkeypatch):
 def graph(tmp_path):
     """A fresh graph to break."""
     return build(mlp(), HlsConfig(output_dir=str(tmp_path)))
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"backend": "Vivado"},
-        {"io_type": "io_stream"},
-        {"strategy": "Resource"},
-        {"reuse_factor": 0},
-        {"project_name": "my project"},
-    ],
-    ids=str,
-)
-def test_unsupported_settings_are_refused(wrong):
-    (key, value) = wrong.popitem()
-    with pytest.raises(ConfigurationError, match=f"{key} is {value!r}"):
-        HlsConfig(**{key: value})
 
 
 def test_a_project_named_like_a_layer_is_refused():

@@ -1,0 +1,83 @@
+"""Vitis HLS and Vivado HLS where they are installed: C simulation, synthesis, and co-simulation of the RTL.
+
+Written from hls4ml's scripts and tried with a stand-in for the tools only: no machine of ours has them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from a2q_keras.cosim import testbench
+from a2q_keras.errors import ConfigurationError
+from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.integer.graph import IntegerProgram
+from a2q_keras.integer.storage import write_text
+from a2q_keras.tools import Tool
+
+HOURS = 12
+STEPS = {"reset": 1, "csim": 1, "synth": 1, "cosim": 1, "validation": 0, "export": 0, "vsynth": 0, "fifo_opt": 0}
+ELSEWHERE = (
+    "install it, or export the project with a2q.export_project, run it where the tool is, and judge its logs there "
+    "with python check_cosim.py"
+)
+
+
+class Vendor(NamedTuple):
+    """A tool and the hls4ml backend whose projects it runs."""
+
+    tool: Tool
+    backend: str
+    arguments: tuple[str, ...]
+
+
+VENDORS = {
+    "vitis": Vendor(
+        Tool("vitis-run", "A2Q_VITIS_RUN", ELSEWHERE), "Vitis", ("--tcl", "build_prj.tcl", "--mode", "hls")
+    ),
+    "vivado": Vendor(
+        Tool("vivado_hls", "A2Q_VIVADO_HLS", ELSEWHERE),
+        "Vivado",
+        ("-f", "build_prj.tcl", " ".join(f"{step}={on}" for step, on in STEPS.items())),
+    ),
+}
+
+
+def run_vitis(program: IntegerProgram, values: list, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
+    """Codes by output port of the RTL that Vitis made; see `run`."""
+    return run("vitis", program, values, config)
+
+
+def run_vivado(program: IntegerProgram, values: list, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
+    """Codes by output port of the RTL that Vivado HLS made; see `run`."""
+    return run("vivado", program, values, config)
+
+
+def run(name: str, program, values, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
+    """Codes (int64) by output port in the log of the RTL co-simulation.
+
+    Raises ToolMissingError saying how to run the project elsewhere, ToolFailedError where the tool fails or a log of
+    this run, that of the C simulation too, is not whole; ConfigurationError for another backend's config.
+    """
+    vendor, config = VENDORS[name], config or HlsConfig()
+    if config.backend != vendor.backend:
+        raise ConfigurationError(f"engine {name!r} runs backend {vendor.backend}; the backend is {config.backend}")
+    vendor.tool.find()
+    with tempfile.TemporaryDirectory(prefix="a2q_vendor_") as fresh:
+        folder = Path(config.output_dir or fresh).resolve()
+        testbench.write(program, values, replace(config, output_dir=str(folder)))
+        for log in (testbench.CSIM_LOG, testbench.RTL_LOG):
+            (folder / log).unlink(missing_ok=True)
+        write_text(folder / "build_opt.tcl", build_options())
+        vendor.tool.run(vendor.arguments, cwd=folder, timeout=HOURS * 3600)
+        testbench.read_log(program, folder / testbench.CSIM_LOG, len(values[0]))
+        return testbench.read_log(program, folder / testbench.RTL_LOG, len(values[0]))
+
+
+def build_options() -> str:
+    """What hls4ml's script for Vitis reads: which steps to run."""
+    return "".join(["array set opt {\n", *(f"    {step} {on}\n" for step, on in STEPS.items()), "}\n"])

@@ -1,0 +1,147 @@
+"""An exported project, run with g++ in the vendor's place and judged by its own script; and the vendor engines."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from a2q_keras import pipeline
+from a2q_keras.cosim import testbench, vendor
+from a2q_keras.cosim.compare import port
+from a2q_keras.cosim.run import cosim
+from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingError
+from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.integer.certificate import Certificate
+from tests.programs import mlp, needs_gxx
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    return pipeline.export_project(mlp(), folder, acc_bits=None, n_random=40)
+
+
+def check(folder: Path, *args) -> subprocess.CompletedProcess:
+    """The project's own script, on an interpreter that sees no installed package."""
+    command = [sys.executable, "-I", "-S", str(folder / "check_cosim.py"), *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_project_holds_vectors_golden_outputs_proof_and_hashes(project):
+    golden = json.loads((project / "golden.json").read_text())
+    lines = (project / "tb_data" / "tb_input_features.dat").read_text().splitlines()
+    assert len(lines) == len(golden["codes"]) == 40 + 40 + 24 and len(lines[0].split()) == 16
+    program = pipeline.load_integer_model(project / "program.a2q")
+    x = np.array([line.split() for line in lines], float).reshape(-1, 2, 8)
+    wanted = (program.run(x) * 2.0 ** program.formats["logits"].frac).astype(int)
+    assert golden["codes"] == wanted.tolist()
+    assert Certificate.load(project / "certificate.json").verify().ok
+    manifest = json.loads((project / "manifest.json").read_text())
+    assert {"golden.json", "check_cosim.py", "build_opt.tcl", "firmware/myproject.cpp"} <= set(manifest)
+    assert "vitis-run --tcl build_prj.tcl --mode hls" in (project / "README.txt").read_text()
+
+
+def test_without_a_log_nothing_is_judged(project):
+    assert check(project).returncode == 2
+
+
+@pytest.fixture(scope="module")
+def log(project) -> Path:
+    testbench.compile_and_run(HlsConfig(output_dir=str(project)))
+    return project / testbench.CSIM_LOG
+
+
+class TestBench:
+    pytestmark = needs_gxx
+
+    def test_the_log_of_the_real_bench_passes(self, project, log):
+        done = check(project)
+        assert done.returncode == 0 and "passed, all 104 lines are equal" in done.stdout
+
+    @pytest.mark.parametrize(
+        "fault, words",
+        [
+            (lambda lines: lines[:50], "it has 50 lines, wanted 104"),
+            (lambda lines: lines[::-1], "line 1 (sample 0, output 'logits'): value"),
+            (
+                lambda lines: [*lines[:7], f"9{lines[7]}", *lines[8:]],
+                "line 8 (sample 7, output 'logits'): value 0: got 9",
+            ),
+        ],
+        ids=["truncated", "shuffled", "tampered"],
+    )
+    def test_what_was_done_to_a_log_is_named(self, project, log, tmp_path, fault, words):
+        (tmp_path / "log").write_text("\n".join(fault(log.read_text().splitlines())) + "\n")
+        done = check(project, tmp_path / "log")
+        assert done.returncode == 1 and words in done.stdout
+
+    def test_the_vitis_engine_reads_the_logs_of_this_run(self, project, log, tmp_path, monkeypatch):
+        """A stand-in in the place of vitis-run: it runs no tool, it leaves the log of the g++ bench as both logs."""
+        stand_in(tmp_path, monkeypatch, f"cp {log} {testbench.CSIM_LOG}; cp {log} {testbench.RTL_LOG}")
+        program, values = vectors_of(project)
+        got = vendor.run_vitis(program, values)
+        assert np.array_equal(got[port("logits")], program.run_codes(program.inputs[0].format.quantize(values[0])))
+
+    @pytest.mark.parametrize(
+        "does, words",
+        [
+            ("exit 3", "vitis-run failed with exit status 3"),
+            ("true", "csim_results.log: 0 lines, wanted 104"),
+            (f"head -9 LOG > {testbench.CSIM_LOG}; cp LOG {testbench.RTL_LOG}", "csim_results.log: 9 lines"),
+            (f"cp LOG {testbench.CSIM_LOG}; sed s/^/x/ LOG > {testbench.RTL_LOG}", "is not 5 numbers in each line"),
+        ],
+        ids=["fails", "leaves no log", "truncated log", "no numbers"],
+    )
+    def test_a_run_that_is_not_whole_is_no_result(self, project, log, tmp_path, monkeypatch, does, words):
+        stand_in(tmp_path, monkeypatch, does.replace("LOG", str(log)))
+        with pytest.raises(ToolFailedError, match=words):
+            vendor.run_vitis(*vectors_of(project))
+
+    def test_cosim_takes_the_bench_as_an_engine(self):
+        report = cosim(mlp(), engines=("testbench",), n_random=10)
+        assert report.ok and {part.engine for part in report.parts} == {"testbench"}
+
+
+def vectors_of(project):
+    program = pipeline.load_integer_model(project / "program.a2q")
+    lines = (project / "tb_data" / "tb_input_features.dat").read_text().splitlines()
+    return program, [np.array([line.split() for line in lines], float).reshape(-1, 2, 8)]
+
+
+def stand_in(folder: Path, monkeypatch, does: str):
+    """Put a script that is no vendor's tool, and says so, where vitis-run is looked for."""
+    script = folder / "stand-in-for-vitis-run"
+    script.write_text(f"#!/bin/sh\necho 'a stand-in, not vitis-run'\n{does}\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("A2Q_VITIS_RUN", str(script))
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+
+
+@pytest.mark.parametrize("engine, backend", [("vitis", "Vitis"), ("vivado", "Vivado")])
+def test_a_missing_tool_says_how_to_go_on(engine, backend, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ToolMissingError, match=r"was not found .*export the project with a2q\.export_project"):
+        vendor.run(engine, mlp(), [np.zeros((1, 2, 8))], HlsConfig(backend=backend))
+
+
+def test_an_engine_runs_its_own_backend_only():
+    with pytest.raises(ConfigurationError, match="engine 'vivado' runs backend Vivado; the backend is Vitis"):
+        vendor.run_vivado(mlp(), [np.zeros((1, 2, 8))])
+
+
+@pytest.mark.parametrize(
+    "program, values, config, words",
+    [
+        (mlp(), np.zeros((1, 2, 8)), {"backend": "Quartus"}, "there for Vitis, Vivado, not for Quartus; use csim"),
+        (mlp(), np.full((1, 2, 8), 0.1), {}, "input 'input': the test bench reads float32"),
+        (mlp().with_acc_bits({"logits": 20}), np.zeros((1, 2, 8)), {}, "output 'logits' has 20 bits; .* enough for 19"),
+    ],
+    ids=["backend", "values", "bits"],
+)
+def test_what_the_bench_cannot_show_is_refused(program, values, config, words, tmp_path):
+    with pytest.raises(ConfigurationError, match=words):
+        testbench.write(program, [values], HlsConfig(output_dir=str(tmp_path), **config))

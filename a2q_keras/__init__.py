@@ -27,6 +27,7 @@ _WHERE = {
     "load_integer_model": "pipeline",
     "load_model": "pipeline",
     "print_accumulator_stats": "pipeline",
+    "quantize": "pipeline",
     "to_hls": "pipeline",
     "Certificate": "integer.certificate",
     "IntegerProgram": "integer.graph",

@@ -36,6 +36,7 @@ def test_the_public_names():
         "load_model",
         "numerics",
         "print_accumulator_stats",
+        "quantize",
         "quantizers",
         "to_hls",
         "zoo",

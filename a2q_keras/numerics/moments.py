@@ -52,6 +52,15 @@ class Moments:
         """The mean row of the float network, (K,)."""
         return self._float / self.rows
 
+    def output_error(self, w, values, shift) -> np.ndarray:
+        """Mean squared error (C,) of outputs Y @ values for wanted X @ w + shift; shift: what the biases differ by."""
+        error = ((self.gram @ values - 2 * self.cross @ w) * values).sum(axis=0) + self._power / self.rows
+        return error + 2 * shift * (self.float_mean @ w - self.own_mean @ values) + shift**2
+
+    def variance(self, w) -> np.ndarray:
+        """The variance of the wanted outputs X @ w, (C,)."""
+        return self._power / self.rows - (self.float_mean @ w) ** 2
+
     def problem(self, w, damping: float, centred: bool) -> Problem:
         """What the codes of weights w (K, C) are chosen by; see `Problem`."""
         gram, cross, power = self.gram, self.cross, self._power / self.rows

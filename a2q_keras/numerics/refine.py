@@ -11,6 +11,7 @@ import numpy as np
 from a2q_keras.numerics.greedy import BLOCK
 from a2q_keras.numerics.running import Running, Target
 
+SMALLEST = 1e-300  # for the energy of an input that is always zero, whose slope is zero
 SWAPS = 256  # at most, of each channel and sign in a round
 LEAST_GAIN = 1e-9  # of the energy of an input: smaller gains are rounding errors
 
@@ -39,17 +40,18 @@ def refine(gram, pull, codes, target: Target, bias, rounds=4) -> np.ndarray:
 
 def swept(gram, pull, codes, running: Running) -> np.ndarray:
     """Each weight in turn at its best code, the others held: the nearest to the minimum of the parabola that fits."""
-    codes, energy = codes.copy(), np.diag(gram)
+    codes, values, energy = codes.copy(), codes.astype(np.float64), np.diag(gram)
     for start in range(0, len(codes), BLOCK):
         stop = min(start + BLOCK, len(codes))
-        slope = pull[start:stop] - gram[start:stop] @ codes
+        slopes = pull[start:stop] - gram[start:stop] @ values
+        changes = np.zeros(slopes.shape)
         for i in range(start, stop):
-            if energy[i] <= 0:
-                continue
-            old = codes[i].copy()
-            running.release(i, old)
-            codes[i] = running.choose(i, old + slope[i - start] / energy[i])[0]
-            slope -= np.outer(gram[start:stop, i], codes[i] - old)
+            slope = slopes[i - start] - gram[i, start:i] @ changes[: i - start]
+            running.release(i, codes[i])
+            chosen, _ = running.choose(i, codes[i] + slope / max(energy[i], SMALLEST))
+            changes[i - start] = chosen - codes[i]
+            codes[i] = chosen
+        values[start:stop] += changes
     return codes
 
 

@@ -76,12 +76,10 @@ class Running:
         """(least, most) code that weight i of every channel may still take, int64 (C,)."""
         tile, lo, hi, qmax = self.tile_of(i), self.target.lo, self.target.hi, self.target.qmax
         up, down = self.up[tile], self.down[tile]
-        most = least = qmax
-        if hi:
-            most, least = np.minimum(up // hi, most), np.minimum(down // hi, least)
+        most, least = (up // hi, down // hi) if hi else (np.full(up.shape, qmax), np.full(up.shape, qmax))
         if lo:
-            most, least = np.minimum(down // -lo, most), np.minimum(up // -lo, least)
-        return -np.broadcast_to(least, up.shape), np.broadcast_to(most, up.shape)
+            most, least = np.minimum(most, down // -lo), np.minimum(least, up // -lo)
+        return -np.minimum(least, qmax), np.minimum(most, qmax)
 
     def take(self, i: int, codes):
         """Give `codes` (C,) to weight i; negative room cannot come about within `limits`."""

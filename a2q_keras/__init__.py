@@ -31,6 +31,7 @@ _WHERE = {
     "print_accumulator_stats": "pipeline",
     "print_qstats": "model.to_qkeras",
     "to_qkeras": "model.to_qkeras",
+    "quantize": "pipeline",
     "to_hls": "pipeline",
     "Certificate": "integer.certificate",
     "IntegerProgram": "integer.graph",

@@ -86,6 +86,49 @@ def write_json(path, record: dict):
     storage.write_text(path, storage.to_text(record) + "\n")
 
 
+def quantize(
+    model,
+    data,
+    acc_bits=16,
+    weight_bits=8,
+    act_bits=8,
+    method="gpfq",
+    layers=None,
+    first=None,
+    last=None,
+    budget="exact",
+    refine=True,
+    correct_bias=True,
+    samples=1024,
+    seed=0,
+    on_layer=None,
+):
+    """The accumulator-aware model for a float or QKeras one, without training: seconds to minutes, no gradients.
+
+    What is converted, and to what, is as in `convert`: the result is an ordinary A2Q model that can be certified,
+    turned into firmware or trained further.  Its weights are chosen layer by layer for least error of the layer's
+    outputs, on what the quantized layers before it make of the calibration data.
+
+    data: inputs as for `model.predict`, or an iterable of batches x or (x, y); its first `samples` samples are used.
+    method: "gpfq", "optq" (greedy, each weight making up for the errors so far) or "exact" (the nearest codes that
+    fit).  budget: "exact" (the exact condition, bias included), or "axe": as Colbert et al. have it (AXE, TMLR 2025),
+    without refinement.  refine: descend further on the output error.  correct_bias: biases take mean errors away.
+    layers, first, last: settings of single layers, as in `convert`, but for the method.  seed: of the rows that are
+    used of convolutions with very many; the same data and seed give the same codes.  on_layer: is called with a
+    `model.post_training.quantize.QuantizedLayer` after each layer.
+
+    Raises what `convert` raises; ConfigurationError for data with NaN.
+    """
+    from a2q_keras.model.post_training import quantize as post_training
+    from a2q_keras.numerics.fit import Recipe
+
+    recipe = Recipe(method, budget, refine, correct_bias)
+    bits, places = (acc_bits, weight_bits, act_bits), (layers, first, last)
+    return post_training.quantize(
+        model, data, *bits, method, *places, recipe, samples, seed, on_layer or (lambda layer: None)
+    )
+
+
 def certify(model, acc_bits=None) -> Certificate:
     """The width that every accumulator needs, per channel, against the width granted: exact, bias included.
 

@@ -39,6 +39,7 @@ def test_the_public_names():
         "numerics",
         "print_accumulator_stats",
         "print_qstats",
+        "quantize",
         "quantizers",
         "to_hls",
         "to_qkeras",

@@ -191,3 +191,22 @@ def test_an_error_of_ours_that_keras_wrapped_is_said(files, tmp_path):
             odd.writestr(name, good.read(name).replace(b'"acc_bits": 12', b'"acc_bits": 1'))
     with pytest.raises(FileError, match=r"odd\.keras: Keras cannot load it \(acc_bits=1 is not allowed"):
         pipeline.load_model(tmp_path / "odd.keras")
+
+
+def test_quantize_writes_a_proven_model(tmp_path):
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5, activation="relu"), keras.layers.Dense(3)])
+    model.save(tmp_path / "float.keras")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(50, 6)))
+    bits = ("--acc-bits", 10, "--weight-bits", 4, "--act-bits", 4)
+    output = ("--output", tmp_path / "out.keras")
+    done = a2q_command("quantize", tmp_path / "float.keras", tmp_path / "x.npy", *bits, *output, "--json")
+    rows = json.loads(done.stdout)["layers"]
+    assert len(rows) == 2 and all(row["needed_bits"] <= 10 for row in rows)
+    assert a2q.certify(a2q.load_model(tmp_path / "out.keras"), 10).ok
+
+
+def test_quantize_refuses_what_is_no_data_in_one_line(tmp_path):
+    two_layers().save(tmp_path / "m.keras")
+    (tmp_path / "x.npy").write_text("no array")
+    done = a2q_command("quantize", tmp_path / "m.keras", tmp_path / "x.npy")
+    assert done.returncode == 2 and "x.npy: no array of inputs" in done.stderr.splitlines()[-1]

@@ -117,6 +117,29 @@ def certify(
 
 
 @app.command()
+def quantize(
+    model: Annotated[Path, typer.Argument(help="A float Keras or QKeras model (.keras)", show_default=False)],
+    data: Annotated[
+        Path, typer.Argument(help="Inputs for calibration (.npy, or .npz with x_train)", show_default=False)
+    ],
+    acc_bits: Annotated[int, typer.Option(help="Bits of every accumulator")] = 16,
+    weight_bits: Annotated[int, typer.Option(help="Bits of a weight")] = 8,
+    act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
+    method: Annotated[str, typer.Option(help="gpfq, optq or exact")] = "gpfq",
+    samples: Annotated[int, typer.Option(help="Inputs that are used, the first ones")] = 1024,
+    output: Annotated[Path, typer.Option(help="Where the quantized model goes")] = Path("quantized.keras"),
+    seed: int = 0,
+    as_json: AsJson = False,
+):
+    """Quantize a float model after training, for accumulators that cannot overflow; no gradients."""
+    quiet.start_keras()
+    from a2q_keras.cli import quantize as run
+
+    layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, samples, seed)
+    run.show(layers, output, as_json)
+
+
+@app.command()
 def convert(
     model: Model,
     acc_bits: AccBits = "16",

@@ -134,7 +134,7 @@ class _Conversion:
         weighted = [node.operation.name for node in self.nodes if type(node.operation).__name__ in COUNTERPARTS]
         self.ends = (weighted[:1], weighted[-1:])
         for node in self.nodes:
-            _check(node)
+            _check(node, self.nodes)
         self.inputs = {id(tensor): keras.Input(tensor.shape[1:], name=_name(tensor)) for tensor in graph.inputs}
         self.new: dict[int, Any] = {}
         self.quantized: dict[int, Any] = {}
@@ -254,9 +254,10 @@ class _Conversion:
         return self.settings.of(layer, layer.name in self.ends[0], layer.name in self.ends[1])
 
 
-def _check(node):
+def _check(node, nodes):
     layer = node.operation
-    if len(layer._inbound_nodes) > 1:
+    # within this model: a Sequential that was loaded has called its layers before
+    if sum(other.operation is layer for other in nodes) > 1:
         raise UnsupportedLayerError(f"layer {layer.name!r} is used more than once; make one layer for each use")
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise UnsupportedLayerError(f"layer {layer.name!r}: data_format must be channels_last")

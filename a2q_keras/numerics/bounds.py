@@ -41,9 +41,9 @@ def max_l1_norm(acc_bits, input_bits, input_signed, zero_centered=False, bias=0)
 def largest_bias(acc_bits, lo, hi) -> int:
     """Largest magnitude of a bias code that leaves the weights of a trained layer most of their room.
 
-    The room 2**(P-1) - 1 is u = room // max(hi, -lo) units of weight and a rest.  The rest is free, and of the units the
-    bias may take a quarter, rounded down.  Without a limit training lets biases grow into the room of the weights: with
-    6 bits and inputs up to 15 every bias beyond 1 costs half of it.
+    The room 2**(P-1) - 1 is u = room // max(hi, -lo) units of weight and a rest.  The rest is free, and of the units
+    the bias may take a quarter, rounded down.  Without a limit training lets biases grow into the room of the weights:
+    with 6 bits and inputs up to 15 every bias beyond 1 costs half of it.
 
     >>> largest_bias(6, 0, 15), largest_bias(7, 0, 15), largest_bias(12, 0, 15)
     (1, 18, 517)

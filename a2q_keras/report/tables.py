@@ -65,6 +65,29 @@ def accumulator_rows(certificate: Certificate) -> list[dict]:
     ]
 
 
+def quantization_table(layers) -> Table:
+    """One row per layer of post-training quantization: bits, share of the accumulator that is used, errors."""
+    table = Table(title="Post-training quantization")
+    table.add_column("layer")
+    for title in ("K x C", "asked", "needed", "budget used", "zero weights", "scale", "error before", "error after"):
+        table.add_column(title, justify="right")
+    table.add_column("seconds", justify="right")
+    for layer in layers:
+        table.add_row(
+            layer.name,
+            f"{layer.k} x {layer.channels}",
+            str(layer.acc_bits),
+            str(layer.needed_bits),
+            f"{layer.budget_used:.1%}",
+            f"{layer.zero_weights:.1%}",
+            f"2^{layer.scale_log2}",
+            f"{layer.error_before:.2%}",
+            f"{layer.error_after:.2%}",
+            f"{layer.seconds:.1f}",
+        )
+    return table
+
+
 def key_value_table(title: str, rows: dict[str, str]) -> Table:
     """A table of two columns."""
     table = Table(title=title, show_header=False)

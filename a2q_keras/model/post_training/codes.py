@@ -1,0 +1,38 @@
+"""Given codes as the weights of an accumulator-aware layer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from a2q_keras.errors import ConversionError
+from a2q_keras.numerics.running import Target
+
+INT32_BITS = 31  # the layers count their budgets in int32
+
+
+def target(layer, tile: int | None = None) -> Target:
+    """What codes must fit so that the layer's own projection leaves them alone.
+
+    A layer takes the inputs [lo, hi] of a signed format as [-h, h], h = max(-lo, hi).
+    """
+    format = layer.input_format
+    most = max(format.hi, -format.lo)
+    return Target(min(layer.acc_bits, INT32_BITS), layer.weight_bits, -most if format.lo else 0, most, tile)
+
+
+def set_codes(layer, codes, bias, exponent: int):
+    """Give a layer the weight codes (K, C) and bias codes (C,) at scale 2**exponent; it goes on training from there.
+
+    Raises ConversionError where the layer would compute with other codes: they do not fit its accumulators.
+    """
+    layer.scale_log2.assign(float(exponent))
+    layer.steps.assign(0)  # held thresholds belong to other weights
+    layer.kernel.assign((codes * 2.0**exponent).reshape(layer.kernel.shape))
+    if layer.use_bias:
+        layer.bias.assign(bias * 2.0 ** (exponent - layer.input_format.frac))
+    found = layer.integer_weights()
+    if not (np.array_equal(found[0].reshape(codes.shape), codes) and np.array_equal(found[1], bias)):
+        raise ConversionError(
+            f"layer {layer.name!r}: the codes found do not survive the layer's own projection for "
+            f"acc_bits={layer.acc_bits}; use method='exact' for its training, or a wider accumulator"
+        )

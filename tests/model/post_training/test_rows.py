@@ -1,0 +1,59 @@
+"""Rows times weights are what the layer's accumulators hold."""
+
+import keras
+import numpy as np
+import pytest
+
+from a2q_keras.errors import ConfigurationError
+from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
+from a2q_keras.layers.dense import A2QDense
+from a2q_keras.model.post_training.rows import first_samples, groups, rows
+
+QUANTIZER = {"input_quantizer": "quantized_relu(4,2)"}
+LAYERS = {
+    "dense": (lambda: A2QDense(3, **QUANTIZER), (5,)),
+    "dense on steps": (lambda: A2QDense(3, **QUANTIZER), (4, 5)),
+    "conv1d causal": (lambda: A2QConv1D(4, 3, padding="causal", dilation_rate=2, **QUANTIZER), (9, 2)),
+    "conv2d same strides": (lambda: A2QConv2D(3, (3, 2), strides=2, padding="same", **QUANTIZER), (7, 6, 2)),
+    "conv2d groups": (lambda: A2QConv2D(6, 3, groups=2, **QUANTIZER), (6, 6, 4)),
+    "depthwise1d": (lambda: A2QDepthwiseConv1D(3, **QUANTIZER), (8, 3)),
+    "depthwise2d": (lambda: A2QDepthwiseConv2D(3, depth_multiplier=2, padding="same", **QUANTIZER), (5, 5, 3)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_rows_times_columns_are_the_sums(name):
+    make, shape = LAYERS[name]
+    layer = make()
+    layer.build((None, *shape))
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 16, (3, *shape)).astype(np.float32)
+    layer.kernel.assign(rng.integers(-7, 8, layer.kernel.shape))
+    columns = keras.ops.convert_to_numpy(layer.kernel).reshape(-1, layer._channels)
+    found = [part @ w for part, w in zip(rows(layer, x), np.split(columns, groups(layer), axis=1))]
+    wanted = keras.ops.convert_to_numpy(layer._linear(x, layer.kernel))
+    assert np.array_equal(np.concatenate(found, axis=1), wanted.reshape(-1, layer._channels))
+
+
+def test_no_more_of_the_data_is_read_than_asked():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.ReLU()])
+    read = []
+
+    def batches():
+        for i in range(100):
+            read.append(i)
+            yield np.full((4, 2), i), np.zeros(4)
+
+    assert first_samples(model, batches(), 10)[0][:, 0].tolist() == [0] * 4 + [1] * 4 + [2] * 2
+    assert read == [0, 1, 2]
+
+
+@pytest.mark.parametrize("data, words", [(np.zeros((4, 3)), r"data of shapes \[\(3,\)\]"), ([], "data is empty")])
+def test_data_that_does_not_fit_is_refused(data, words):
+    with pytest.raises(ConfigurationError, match=words):
+        first_samples(keras.Sequential([keras.Input((2,)), keras.layers.ReLU()]), data, 10)
+
+
+def test_a_model_without_inputs_is_refused():
+    with pytest.raises(ConfigurationError, match=r"'open' is not a built.*start it with keras.Input"):
+        first_samples(keras.Sequential([keras.layers.Dense(2)], name="open"), np.zeros((4, 3)), 10)

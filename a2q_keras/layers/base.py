@@ -39,7 +39,8 @@ class AccumulatorAware:
 
     Arguments it adds: acc_bits (2 to 64), weight_bits (2 to 16), method ("exact", "a2q", "a2q+" or "none"),
     input_quantizer (applied to the inputs; where absent their format is read from the model upstream), bias_quantizer
-    (in addition to the grid of the accumulator, onto which every bias is rounded).
+    (in addition to the grid of the accumulator, onto which every bias is rounded), bias_share (how much of the
+    accumulator a bias may take, see `bounds.largest_bias`).
 
     Trained state: kernel, bias and, for methods "a2q" and "a2q+", the log2 norm of each channel and the log2 scale.
     For the other methods the scale is fitted when the layer is built or given weights, and now and then in training.
@@ -47,13 +48,18 @@ class AccumulatorAware:
     A layer adds `_linear(inputs, kernel)`; and `_channels` where its accumulators are not the kernel's last axis.
     """
 
-    def _set_up(self, acc_bits, weight_bits, method, input_quantizer, bias_quantizer):
+    def _set_up(self, acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share):
         self.acc_bits = bounds.check_bits("acc_bits", acc_bits, 2, bounds.MAX_ACC_BITS)
         self.weight_bits = bounds.check_bits("weight_bits", weight_bits, 2, 16)
         if method not in weights.METHODS:
             raise ConfigurationError(f"method={method!r} is unknown; allowed are {', '.join(weights.METHODS)}")
         self._refuse_what_is_not_exact()
         self.method = method
+        if not 0 <= bias_share <= 1:
+            raise ConfigurationError(
+                f"layer {self.name!r}: bias_share={bias_share!r} is not a share; allowed are numbers from 0 to 1"
+            )
+        self.bias_share = float(bias_share)
         self.input_quantizer = get_quantizer(input_quantizer, "input_quantizer")
         self.bias_quantizer = get_quantizer(bias_quantizer, "bias_quantizer")
         self._input_format = (
@@ -110,7 +116,7 @@ class AccumulatorAware:
     def accumulator(self) -> weights.Accumulator:
         """What the weights must fit."""
         step = None if self._input_source is None else ops.stop_gradient(self._input_source.step)
-        return weights.Accumulator(self.acc_bits, self.weight_bits, self._built_format(), step)
+        return weights.Accumulator(self.acc_bits, self.weight_bits, self._built_format(), step, self.bias_share)
 
     def get_build_config(self):
         """Keras builds a loaded layer before it is connected, so the format found upstream travels along."""
@@ -361,6 +367,7 @@ class AccumulatorAware:
             "method": self.method,
             "input_quantizer": serialize(self.input_quantizer),
             "bias_quantizer": serialize(self.bias_quantizer),
+            "bias_share": self.bias_share,
         }
 
     def get_config(self):

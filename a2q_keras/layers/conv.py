@@ -39,10 +39,11 @@ class A2QConv1D(_Conv, keras.layers.Conv1D):
         activation=None,
         input_quantizer=None,
         bias_quantizer=None,
+        bias_share=0.25,
         **kwargs,
     ):
         super().__init__(filters, kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
-        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer)
+        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
 
     def _linear(self, inputs, kernel):
         if self.padding != "causal":
@@ -67,10 +68,11 @@ class A2QConv2D(_Conv, keras.layers.Conv2D):
         activation=None,
         input_quantizer=None,
         bias_quantizer=None,
+        bias_share=0.25,
         **kwargs,
     ):
         super().__init__(filters, kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
-        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer)
+        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
 
 
 class _DepthwiseConv(AccumulatorAware):
@@ -101,10 +103,11 @@ class A2QDepthwiseConv1D(_DepthwiseConv, keras.layers.DepthwiseConv1D):
         activation=None,
         input_quantizer=None,
         bias_quantizer=None,
+        bias_share=0.25,
         **kwargs,
     ):
         super().__init__(kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
-        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer)
+        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
 
 
 @register
@@ -122,7 +125,8 @@ class A2QDepthwiseConv2D(_DepthwiseConv, keras.layers.DepthwiseConv2D):
         activation=None,
         input_quantizer=None,
         bias_quantizer=None,
+        bias_share=0.25,
         **kwargs,
     ):
         super().__init__(kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
-        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer)
+        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)

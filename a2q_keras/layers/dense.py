@@ -16,7 +16,8 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
     acc_bits: width of the accumulator, bias included; weight_bits: bits of a weight code, of which the symmetric range
     +-(2**(weight_bits-1) - 1) is used; method: "exact" (the exact condition), "a2q" (Colbert et al., ICCV 2023),
     "a2q+" (Colbert et al., ICML 2024) or "none" (no bound: the baseline); input_quantizer, bias_quantizer, activation:
-    QKeras quantizers, as objects or strings.  The other arguments are those of keras.layers.Dense.
+    QKeras quantizers, as objects or strings; bias_share: how much of the accumulator a bias may take, from 0 to 1
+    (`numerics.bounds.largest_bias`).  The other arguments are those of keras.layers.Dense.
 
     Raises InputRangeError in a model where nothing before it says the range of its inputs.
     """
@@ -31,10 +32,11 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
         use_bias=True,
         input_quantizer=None,
         bias_quantizer=None,
+        bias_share=0.25,
         **kwargs,
     ):
         super().__init__(units, activation=get_activation(activation), use_bias=use_bias, **kwargs)
-        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer)
+        self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
 
     def _linear(self, inputs, kernel):
         return ops.matmul(inputs, kernel)

@@ -10,7 +10,7 @@ from a2q_keras.layers.conv import A2QConv2D, A2QDepthwiseConv2D
 from a2q_keras.quantizers.activations import format_of
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
-SHARED = ("weight_bits", "method", "bias_quantizer")
+SHARED = ("weight_bits", "method", "bias_quantizer", "bias_share")
 DEPTHWISE = {"depth_multiplier": "depth_multiplier"} | {
     f"depthwise_{kind}": f"depthwise_{kind}" for kind in ("initializer", "regularizer", "constraint")
 }
@@ -44,6 +44,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
         use_bias=True,
         input_quantizer=None,
         bias_quantizer=None,
+        bias_share=0.25,
         depthwise_activation=None,
         depthwise_acc_bits=None,
         data_format=None,
@@ -54,6 +55,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
         self.depthwise_activation = get_quantizer(depthwise_activation, "depthwise_activation")
         between = self._between()
         shared = {"weight_bits": weight_bits, "method": method, "bias_quantizer": bias_quantizer}
+        shared |= {"bias_share": bias_share}
         shared |= {"data_format": data_format, "dtype": self.dtype_policy}
         self.depthwise = A2QDepthwiseConv2D(
             kernel_size,

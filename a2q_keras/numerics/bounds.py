@@ -16,6 +16,7 @@ import numpy as np
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError
 
 MAX_ACC_BITS = 64
+BIAS_SHARE = 0.25
 
 
 def max_l1_norm(acc_bits, input_bits, input_signed, zero_centered=False, bias=0):
@@ -38,21 +39,21 @@ def max_l1_norm(acc_bits, input_bits, input_signed, zero_centered=False, bias=0)
     return norm if np.ndim(bias) else float(norm)
 
 
-def largest_bias(acc_bits, lo, hi) -> int:
-    """Largest magnitude of a bias code that leaves the weights of a trained layer most of their room.
+def largest_bias(acc_bits, lo, hi, share=BIAS_SHARE) -> int:
+    """Largest magnitude of a bias code that leaves the weights of a layer most of their room.
 
-    The room 2**(P-1) - 1 is u = room // max(hi, -lo) units of weight and a rest.  The rest is free, and of the units
-    the bias may take a quarter, rounded down.  Without a limit training lets biases grow into the room of the weights:
+    The room 2**(P-1) - 1 is u = room // max(hi, -lo) units of weight and a rest.  The rest is free, and the bias may
+    take `share` of the units, rounded down.  Without a limit training lets biases grow into the room of the weights:
     with 6 bits and inputs up to 15 every bias beyond 1 costs half of it.
 
-    >>> largest_bias(6, 0, 15), largest_bias(7, 0, 15), largest_bias(12, 0, 15)
-    (1, 18, 517)
+    >>> largest_bias(6, 0, 15), largest_bias(7, 0, 15), largest_bias(12, 0, 15), largest_bias(12, 0, 15, share=1)
+    (1, 18, 517, 2047)
     """
     check_bits("acc_bits", acc_bits, 2, MAX_ACC_BITS)
     check_range(lo, hi)
     room, largest = 2 ** (acc_bits - 1) - 1, max(hi, -lo, 1)
     units = room // largest
-    return int(room - (units - units // 4) * largest)
+    return int(room - (units - int(units * share)) * largest)
 
 
 def datatype_acc_bits(k, weight_bits, input_bits, input_signed) -> int:

@@ -20,12 +20,14 @@ class Accumulator:
     """What a layer's weights must fit: the accumulator, the weight codes and the codes of the inputs.
 
     live_step: the value of input code 1 as a tensor, where it trains and `input.frac` is only what it was.
+    bias_share: of the units of weight that fit, for the bias.
     """
 
     acc_bits: int
     weight_bits: int
     input: FixedPoint
     live_step: Any = None
+    bias_share: float = bounds.BIAS_SHARE
 
     @property
     def input_step(self):
@@ -48,7 +50,7 @@ def bias_codes(bias, scale, spec: Accumulator):
 
     Saturated to 30 bits, too; beyond 24 bits a float32 is a whole number, but not every whole number is one.
     """
-    limit = bounds.largest_bias(min(spec.acc_bits, BIAS_BITS), spec.input.lo, spec.input.hi)
+    limit = bounds.largest_bias(min(spec.acc_bits, BIAS_BITS), spec.input.lo, spec.input.hi, spec.bias_share)
     grid = 2 ** max(limit.bit_length() - COUNTABLE_BITS, 0)
     limit = float(limit // grid * grid)
     return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, limit)

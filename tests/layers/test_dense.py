@@ -142,3 +142,18 @@ def test_a2q_plus_starts_from_the_projection_onto_its_ball():
     assert np.array_equal(
         layer.norm_log2, np.log2(np.abs(quantize.centred(layer.kernel.numpy())).sum(axis=0)).astype(np.float32)
     )
+
+
+@pytest.mark.parametrize("share, largest", [(0.25, 18), (1.0, 63), (0.0, 3)])
+def test_a_bias_takes_no_more_than_its_share(share, largest):
+    layer = A2QDense(2, acc_bits=7, bias_share=share, input_quantizer="quantized_relu(4,0)")
+    layer.build((None, 3))
+    layer.bias.assign([1000.0, -1000.0])
+    _, bias, _ = layer.integer_weights()
+    assert bias.tolist() == [largest, -largest]
+    assert type(layer).from_config(layer.get_config()).bias_share == share
+
+
+def test_a_share_is_from_0_to_1():
+    with pytest.raises(ConfigurationError, match=r"layer 'd': bias_share=2 is not a share; allowed are numbers from 0"):
+        A2QDense(2, bias_share=2, name="d")

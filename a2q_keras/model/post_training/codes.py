@@ -23,8 +23,11 @@ def target(layer, tile: int | None = None) -> Target:
 def set_codes(layer, codes, bias, exponent: int):
     """Give a layer the weight codes (K, C) and bias codes (C,) at scale 2**exponent; it goes on training from there.
 
+    The bias has what the weights leave, so the layer's bias_share becomes 1.
+
     Raises ConversionError where the layer would compute with other codes: they do not fit its accumulators.
     """
+    layer.bias_share = 1.0
     layer.scale_log2.assign(float(exponent))
     layer.steps.assign(0)  # held thresholds belong to other weights
     layer.kernel.assign((codes * 2.0**exponent).reshape(layer.kernel.shape))

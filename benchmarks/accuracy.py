@@ -3,10 +3,15 @@
     python benchmarks/accuracy.py --data mnist --data-dir FOLDER
     python benchmarks/accuracy.py --data digits
 
-MNIST: MLP 784-128-64-10; digits and tables: two hidden layers of 64 and 32; CIFAR-10: ResNet-8.  Each seed trains a
-float network; `convert` starts every method from it, and all train alike.  The accuracy is that of the integer
-program's golden run on the test set, so it is the firmware's.  P asked is proven by the certificate, but for `none`,
-which has no bound: its row says what it would need.  Results go to benchmarks/results/accuracy_DATA.{json,md,png}.
+MNIST: MLP 784-128-64-10; digits and tables: two hidden layers of 64 and 32; CIFAR-10: ResNet-8 of width 8, whose first
+and last layer have 8-bit weights and 24-bit accumulators, as in the papers.  Each seed trains a float network;
+`convert` starts every method from it, and all train alike.  The accuracy is that of the integer program's golden run on
+the test set, so it is the firmware's.  P asked is proven by the certificate, but for `none`, which has no bound: its
+row says what it would need.  A method is not followed to narrower accumulators once it has lost two fifths of the float
+accuracy with the first seed.
+
+Results go to benchmarks/results/accuracy_DATA.{json,md,png}, after every row; a run that was stopped goes on from
+there, and --keep FOLDER keeps the float networks for it.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import json
 import os
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,30 +31,51 @@ from rich.progress import track
 
 import a2q_keras as a2q
 from a2q_keras import data
-from a2q_keras.zoo import mlp, resnet
+from a2q_keras.integer import storage
+from a2q_keras.zoo import mlp, networks
 from a2q_keras.zoo.train import accuracy, fit_classifier
 
 METHODS = ("exact", "a2q+", "a2q")
+COLLAPSED = 0.6  # of the float accuracy
+WIDE = {"weight_bits": 8, "acc_bits": 24}
 
 
 @dataclass(frozen=True)
 class Task:
-    """How a data set is trained: hidden layers (none: a ResNet-8 of `width`), epochs of float and converted ones."""
+    """A network, how it is trained in floating point and converted, and the settings of `convert` besides the bits.
 
-    hidden: tuple[int, ...]
+    rate: of the converted network; batch, epochs and samples: of its training; table: inputs are standardised.
+    """
+
+    network: str
     float_epochs: int
     epochs: int
+    rate: float = 1e-2
+    float_rate: float = 1e-3
     batch: int = 128
+    samples: int | None = None
     table: bool = False
+    settings: dict = field(default_factory=dict)
+    hidden: tuple[int, ...] = ()
     width: int = 0
 
 
 TASKS = {
-    "digits": Task((64, 32), 40, 30, 32),
-    "mnist": Task((128, 64), 6, 3),
-    "magic_gamma": Task((64, 32), 30, 15, table=True),
-    "dry_bean": Task((64, 32), 30, 15, table=True),
-    "cifar10": Task((), 12, 4, width=8),
+    "digits": Task("mlp", 40, 30, batch=32, hidden=(64, 32)),
+    "mnist": Task("mlp", 6, 3, hidden=(128, 64)),
+    "magic_gamma": Task("magic_gamma", 30, 15, table=True),
+    "dry_bean": Task("dry_bean", 30, 15, table=True, settings={"input_bits": 6}),
+    "cifar10": Task(
+        "resnet8",
+        float_epochs=8,
+        epochs=1,
+        rate=2e-3,
+        float_rate=3e-3,
+        batch=64,
+        samples=25_600,
+        settings={"first": WIDE, "last": WIDE, "input_bits": 8},
+        width=8,
+    ),
 }
 RESULTS = Path(__file__).parent / "results"
 
@@ -57,32 +83,45 @@ RESULTS = Path(__file__).parent / "results"
 def load(args):
     """The data set as its network takes it."""
     task = TASKS[args.data]
-    dataset = data.load(args.data, args.data_dir, images=bool(task.width))
+    dataset = data.load(args.data, args.data_dir, images=task.network == "resnet8")
     dataset = dataset.standardised() if task.table else dataset
     return dataset.first(args.train) if args.train else dataset
 
 
-def train_float(dataset, seed):
-    """A float network and its accuracy on the test set."""
+def build(task, dataset):
+    """The untrained float network."""
+    shape = dataset.x_train.shape[1:]
+    if task.network == "mlp":
+        return mlp.float_mlp(shape[0], (*task.hidden, dataset.classes))
+    sizes = {"width": task.width} if task.width else {}
+    return networks.build(task.network, input_shape=shape, classes=dataset.classes, **sizes)
+
+
+def float_network(dataset, seed, folder):
+    """A trained float network, kept in a folder where one is given."""
+    task, path = TASKS[dataset.name], folder and folder / f"{dataset.name}_{seed}.weights.h5"
     keras.utils.set_random_seed(seed)
-    task, shape = TASKS[dataset.name], dataset.x_train.shape[1:]
-    if task.width:
-        model = resnet.resnet8(shape, dataset.classes, task.width)
-    else:
-        model = mlp.float_mlp(shape[0], (*task.hidden, dataset.classes))
-    fit_classifier(model, dataset, task.float_epochs, 1e-3, task.batch)
-    return model, accuracy(model.predict(dataset.x_test, verbose=0), dataset.y_test)
+    model = build(task, dataset)
+    if path and path.is_file():
+        model.load_weights(path)
+        return model
+    fit_classifier(model, dataset, task.float_epochs, task.float_rate)
+    if path:
+        model.save_weights(path)
+    return model
 
 
 def train_one(dataset, float_model, method, acc_bits, bits, seed):
     """One row: train by `method` for `acc_bits`, export, certify, measure."""
     keras.utils.set_random_seed(seed)
     start, task = time.time(), TASKS[dataset.name]
-    model = a2q.convert(float_model, acc_bits, *bits, method, data=dataset.x_train)
-    fit_classifier(model, dataset, task.epochs, 2e-3, task.batch)
+    model = a2q.convert(float_model, acc_bits, bits, bits, method, data=dataset.x_train, **task.settings)
+    chosen = dataset.first(task.samples) if task.samples else dataset
+    fit_classifier(model, chosen, task.epochs, task.rate, task.batch)
     program = a2q.integer_model(model)
     proof = a2q.certify(program)
-    needed = max(proof.acc_bits.values())
+    widths = trained_widths(program, task)
+    needed = max(proof.acc_bits[name] for name in widths)
     assert method == "none" or needed <= acc_bits
     return {
         "method": method,
@@ -90,21 +129,45 @@ def train_one(dataset, float_model, method, acc_bits, bits, seed):
         "seed": seed,
         "accuracy": accuracy(program.run(dataset.x_test), dataset.y_test),
         "needed_bits": needed,
-        "sparsity": statistics.fmean(layer.sparsity for layer in proof.layers),
+        "sparsity": statistics.fmean(layer.sparsity for layer in proof.layers if layer.name in widths),
         "seconds": round(time.time() - start, 1),
     }
 
 
-def sweep(dataset, widths, seeds, bits):
-    """All rows and the float accuracies."""
-    floats, rows = [], []
-    cases = [("none", 32), *((method, width) for width in widths for method in METHODS)]
-    for seed in seeds:
-        float_model, float_accuracy = train_float(dataset, seed)
-        floats.append(float_accuracy)
+def trained_widths(program, task):
+    """The names of the layers that the width P is for."""
+    names = [op.name for op in program.accumulator_ops]
+    return names[1:-1] if task.settings.get("first") else names
+
+
+def sweep(dataset, widths, args, result):
+    """Train what `result` lacks and yield it after every row."""
+    for seed in args.seeds:
+        float_model = float_network(dataset, seed, args.keep)
+        if str(seed) not in result["float"]:
+            found = float_model.predict(dataset.x_test, verbose=0)
+            result["float"][str(seed)] = accuracy(found, dataset.y_test)
+        cases = [("none", 32), *((method, width) for method in METHODS for width in widths)]
         for method, width in track(cases, f"seed {seed}"):
-            rows.append(train_one(dataset, float_model, method, width, bits, seed))
-    return floats, rows
+            if not (done(result, method, width, seed) or collapsed(result, method, width, args.seeds[0])):
+                result["rows"].append(train_one(dataset, float_model, method, width, args.bits, seed))
+                keras.backend.clear_session(free_memory=True)  # else every row stays in memory
+                yield result
+
+
+def done(result, method, width, seed):
+    """Whether a row is there."""
+    return (method, width, seed) in {(row["method"], row["acc_bits"], row["seed"]) for row in result["rows"]}
+
+
+def collapsed(result, method, width, seed):
+    """Whether a method has collapsed at a wider accumulator, with the first seed."""
+    least = COLLAPSED * result["float"][str(seed)]
+    return any(
+        row["accuracy"] < least and row["acc_bits"] > width
+        for row in result["rows"]
+        if (row["method"], row["seed"]) == (method, seed)
+    )
 
 
 def summarise(rows):
@@ -139,9 +202,9 @@ def markdown(title, floats, rows, command):
         f"|---|{'---|' * 2 * len(METHODS)}",
     ]
     for width in sorted({width for method, width in found if method != "none"}, reverse=True):
-        cells = [f"{found[method, width][0]:.2%} ({found[method, width][1]:.2%})" for method in METHODS]
-        cells += [f"{found[method, width][2]:.0%}" for method in METHODS]
-        lines.append(f"| {width} | {' | '.join(cells)} |")
+        cells = [found.get((method, width)) for method in METHODS]
+        shown = [f"{cell[0]:.2%} ({cell[1]:.2%})" if cell else "" for cell in cells]
+        lines.append(f"| {width} | {' | '.join(shown + [f'{cell[2]:.0%}' if cell else '' for cell in cells])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -166,31 +229,46 @@ def plot(path, title, floats, rows):
     axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def write(result, title, stem):
+    """The three files of a result."""
+    floats = list(result["float"].values())
+    table = markdown(title, floats, result["rows"], result["command"])
+    storage.write_text(RESULTS / f"accuracy_{stem}.json", json.dumps(result, indent=1) + "\n")
+    storage.write_text(RESULTS / f"accuracy_{stem}.md", table)
+    plot(RESULTS / f"accuracy_{stem}.png", title, floats, result["rows"])
+    return table
+
+
+def numbers(text):
+    """Whole numbers separated by commas."""
+    return [int(number) for number in text.split(",")]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits", choices=sorted(TASKS))
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--widths", default="14,13,12,11,10,9", help="accumulator bits, separated by commas")
+    parser.add_argument("--widths", type=numbers, default="14,13,12,11,10,9", help="accumulator bits, by commas")
     parser.add_argument("--bits", type=int, default=4, help="of weights and activations")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=numbers, default="0,1,2", help="by commas")
     parser.add_argument("--train", type=int, default=0, help="use only so many training samples")
+    parser.add_argument("--keep", type=Path, help="folder for the float networks")
     args = parser.parse_args()
     dataset = load(args)
-    widths = [int(width) for width in args.widths.split(",")]
-    floats, rows = sweep(dataset, widths, range(args.seeds), (args.bits, args.bits))
-    options = [f"--data {args.data}", "--data-dir FOLDER" if args.data_dir else "", f"--widths {args.widths}"]
-    options += [f"--{name} {getattr(args, name)}" for name in ("bits", "seeds", "train") if getattr(args, name)]
+    shown = {name: ",".join(map(str, getattr(args, name))) for name in ("widths", "seeds")}
+    options = [f"--data {args.data}", "--data-dir FOLDER" if args.data_dir else "", f"--bits {args.bits}"]
+    options += [f"--{name} {text}" for name, text in shown.items()] + [f"--train {args.train}" if args.train else ""]
     command = f"python benchmarks/accuracy.py {' '.join(filter(None, options))}"
     title, stem = f"{args.data}, W{args.bits}A{args.bits}", args.data + (f"_w{args.bits}" if args.bits != 4 else "")
-    RESULTS.mkdir(exist_ok=True)
-    result = {"command": command, "keras": keras.__version__, "float": floats, "rows": rows}
-    (RESULTS / f"accuracy_{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-    table = markdown(title, floats, rows, command)
-    (RESULTS / f"accuracy_{stem}.md").write_text(table)
-    plot(RESULTS / f"accuracy_{stem}.png", title, floats, rows)
-    print(table)
+    path = RESULTS / f"accuracy_{stem}.json"
+    result = json.loads(path.read_text()) if path.is_file() else {"float": {}, "rows": []}
+    result |= {"command": command, "keras": keras.__version__}
+    for part in sweep(dataset, args.widths, args, result):
+        write(part, title, stem)
+    print(write(result, title, stem))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""What was tried to make method `exact` better in narrow accumulators: what is kept and what was dropped.
+
+    python benchmarks/choices.py --data-dir FOLDER
+
+Each variant changes one thing against the way things are now, on the tables of `accuracy.py` at widths where it can
+matter, with seeds that no choice was made on.  The accuracy is that of the integer program on the test set.
+
+rate 0.002, 0.005, 0.02: Adam's learning rate, now 0.01.  bias unlimited, bias 0: how much of the accumulator a bias may
+take, now what `bounds.largest_bias` says.  narrowing: `AccumulatorSchedule` from P+3 down to P over the first 60 % of
+the epochs.  equalised: ranges of the channels equalised between layers before conversion (Nagel et al., ICCV 2019,
+section 4.1), which is what an exponent of each channel could do in front of a ReLU.  pulled in: weights shrunk to the
+budget at every epoch, so that those projected to zero are zero.  search every step: thresholds never held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import accuracy as bench
+import keras
+import numpy as np
+from rich.progress import track
+
+import a2q_keras as a2q
+from a2q_keras.callbacks import AccumulatorSchedule, accumulator_layers
+from a2q_keras.integer import storage
+from a2q_keras.layers import base
+from a2q_keras.numerics import bounds, projection
+from a2q_keras.zoo.train import accuracy, fit_classifier
+
+CASES = (("magic_gamma", (8, 7, 6)), ("dry_bean", (9, 8)))
+SEEDS = (10, 11, 12)
+LARGEST_BIAS, SEARCH_EVERY = bounds.largest_bias, base.SEARCH_EVERY
+
+
+class PulledIn(keras.callbacks.Callback):
+    """Shrinks the latent weights of every layer onto its budget, continuously, at the beginning of an epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for layer in accumulator_layers(self.model):
+            kernel, inputs = keras.ops.convert_to_numpy(layer.kernel), layer.input_format
+            _, bias, frac = layer.integer_weights()
+            room = bounds.headroom(layer.acc_bits, bias)[0] // max(inputs.hi, -inputs.lo)
+            radius = room * 2.0**-frac
+            sides = [projection.project_l1(np.maximum(part, 0), radius) for part in (kernel, -kernel)]
+            layer.kernel.assign((sides[0] - sides[1]) if inputs.lo == 0 else projection.project_l1(kernel, radius))
+
+
+def equalised(model):
+    """The float network with the largest weights of each hidden unit the same in front of it and behind it."""
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    dense = [layer for layer in twin.layers if isinstance(layer, keras.layers.Dense)]
+    for layer, behind in pairwise(dense):
+        (kernel, bias), (kernel_behind, bias_behind) = layer.get_weights(), behind.get_weights()
+        ratio = np.abs(kernel).max(axis=0) / np.maximum(np.abs(kernel_behind).max(axis=1), 1e-9)
+        factor = np.sqrt(np.where(ratio > 0, ratio, 1))
+        layer.set_weights([kernel / factor, bias / factor])
+        behind.set_weights([kernel_behind * factor[:, None], bias_behind])
+    return twin
+
+
+def narrowing(acc_bits, epochs):
+    """P + 3, + 2, + 1, + 0, each for a fifth of the epochs, the last one for two fifths."""
+    return [AccumulatorSchedule({epochs * step // 5: acc_bits + 3 - step for step in range(4)})]
+
+
+VARIANTS = {
+    "as it is": {},
+    "rate 0.002": {"rate": 2e-3},
+    "rate 0.005": {"rate": 5e-3},
+    "rate 0.02": {"rate": 2e-2},
+    "bias unlimited": {"bias": lambda acc_bits, lo, hi: 2 ** (acc_bits - 1) - 1},
+    "bias 0": {"bias": lambda acc_bits, lo, hi: 0},
+    "narrowing": {"callbacks": narrowing},
+    "equalised": {"start": equalised},
+    "pulled in": {"callbacks": lambda acc_bits, epochs: [PulledIn()]},
+    "search every step": {"search": 1},
+}
+
+
+def run(dataset, float_model, acc_bits, variant, seed):
+    """Test accuracy of one training."""
+    task = bench.TASKS[dataset.name]
+    task = replace(task, rate=variant.get("rate", task.rate))
+    bounds.largest_bias, base.SEARCH_EVERY = variant.get("bias", LARGEST_BIAS), variant.get("search", SEARCH_EVERY)
+    keras.utils.set_random_seed(seed)
+    start = variant.get("start", lambda model: model)(float_model)
+    model = a2q.convert(start, acc_bits, 4, 4, data=dataset.x_train, **task.settings)
+    callbacks = variant.get("callbacks", lambda *_: [])(acc_bits, task.epochs)
+    fit_classifier(model, dataset, task.epochs, task.rate, task.batch, callbacks)
+    program = a2q.integer_model(model)
+    a2q.certify(program, acc_bits).raise_if_unsafe()
+    return accuracy(program.run(dataset.x_test), dataset.y_test)
+
+
+def markdown(found, command):
+    """A table of the means over the seeds, one column per data set and width."""
+    cases = list(next(iter(found.values())))
+    lines = [
+        "# Choices in method `exact`, W4A4",
+        "",
+        f"Made by `{command}`; {len(SEEDS)} seeds; mean test accuracy of the integer program.",
+        "",
+        "| variant | " + " | ".join(f"{name}, P={width}" for name, width in cases) + " |",
+        "|---|" + "---|" * len(cases),
+    ]
+    rows = [
+        f"| {name} | " + " | ".join(f"{statistics.fmean(row[case]):.2%}" for case in cases) + " |"
+        for name, row in found.items()
+    ]
+    return "\n".join([*lines, *rows]) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--keep", type=Path, help="folder for the float networks")
+    args = parser.parse_args()
+    found = {name: {} for name in VARIANTS}
+    for name, widths in CASES:
+        dataset = bench.load(argparse.Namespace(data=name, data_dir=args.data_dir, train=0))
+        floats = {seed: bench.float_network(dataset, seed, args.keep) for seed in SEEDS}
+        for width, (title, variant) in track([(w, v) for w in widths for v in VARIANTS.items()], name):
+            found[title][name, width] = [run(dataset, model, width, variant, seed) for seed, model in floats.items()]
+    command = "python benchmarks/choices.py --data-dir FOLDER"
+    table = markdown(found, command)
+    plain = {title: {f"{name}, P={width}": row for (name, width), row in rows.items()} for title, rows in found.items()}
+    storage.write_text(bench.RESULTS / "choices.json", json.dumps({"command": command, "rows": plain}, indent=1) + "\n")
+    storage.write_text(bench.RESULTS / "choices.md", table)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -32,6 +32,7 @@ from a2q_keras.integer.ops import (
 EXACT_FLOAT64 = 2**53
 BATCH = 4096
 WINDOW_CODES = 2**23  # of the windows laid out at a time, 64 MiB
+TRACE_CODES = 2**25  # of all tensors of the samples that are run at a time, 256 MiB
 
 
 def run(program: IntegerProgram, x):
@@ -40,9 +41,12 @@ def run(program: IntegerProgram, x):
     x: values (samples, *input shape), or a list of such arrays in the order of `program.inputs`.
     Raises ConfigurationError for a wrong shape or NaN.
     """
-    codes = [node.format.quantize(values) for node, values in zip(program.inputs, as_inputs(program, x))]
-    tensors = trace(program, codes)
-    return _single([program.formats[name].values(tensors[name]) for name in program.outputs])
+    outputs = _outputs(
+        program,
+        as_inputs(program, x),
+        lambda values: [node.format.quantize(array) for node, array in zip(program.inputs, values)],
+    )
+    return _single([program.formats[name].values(codes) for name, codes in zip(program.outputs, outputs)])
 
 
 def run_codes(program: IntegerProgram, codes):
@@ -50,8 +54,17 @@ def run_codes(program: IntegerProgram, codes):
 
     Raises ConfigurationError for a wrong shape or a code outside the input format.
     """
-    tensors = trace(program, as_inputs(program, codes))
-    return _single([tensors[name] for name in program.outputs])
+    return _single(_outputs(program, as_inputs(program, codes), list))
+
+
+def _outputs(program, arrays, to_codes) -> list[np.ndarray]:
+    """Codes of each output, some samples at a time: the tensors between would not fit the memory for many images."""
+    step = max(TRACE_CODES // max(sum(map(prod, program.shapes.values())), 1), 1)
+    parts = []
+    for start in range(0, max(len(arrays[0]), 1), step):
+        tensors = trace(program, to_codes([array[start : start + step] for array in arrays]))
+        parts.append([tensors[name] for name in program.outputs])
+    return [np.concatenate(codes) for codes in zip(*parts)]
 
 
 def trace(program: IntegerProgram, codes: list) -> dict[str, np.ndarray]:

@@ -1,3 +1,4 @@
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,7 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.integer import run
 from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize
 from a2q_keras.numerics.formats import FixedPoint
+from tests.programs import mlp as example_mlp
 from tests.strategies import input_codes, mlp, programs, seeded
 
 
@@ -109,3 +111,12 @@ def test_input_that_does_not_fit():
         mlp().run_codes(np.full((1, 6), 16))
     with pytest.raises(ConfigurationError, match="NaN"):
         mlp().run(np.full((1, 6), np.nan))
+
+
+def test_many_samples_are_run_some_at_a_time(monkeypatch):
+    program = example_mlp()
+    x = np.random.default_rng(0).integers(0, 15, (7, *program.inputs[0].shape))
+    whole = program.run_codes(x)
+    monkeypatch.setattr(run, "TRACE_CODES", 2 * sum(math.prod(shape) for shape in program.shapes.values()))
+    assert np.array_equal(program.run_codes(x), whole)
+    assert program.run_codes(x[:0]).shape == (0, *whole.shape[1:])

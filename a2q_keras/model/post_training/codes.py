@@ -25,14 +25,20 @@ def set_codes(layer, codes, bias, exponent: int):
 
     Raises ConversionError where the layer would compute with other codes: they do not fit its accumulators.
     """
-    layer.scale_log2.assign(float(exponent))
-    layer.steps.assign(0)  # held thresholds belong to other weights
     layer.kernel.assign((codes * 2.0**exponent).reshape(layer.kernel.shape))
     if layer.use_bias:
         layer.bias.assign(bias * 2.0 ** (exponent - layer.input_format.frac))
+    _set_scale(layer, exponent)
     found = layer.integer_weights()
     if not (np.array_equal(found[0].reshape(codes.shape), codes) and np.array_equal(found[1], bias)):
         raise ConversionError(
             f"layer {layer.name!r}: the codes found do not survive the layer's own projection for "
             f"acc_bits={layer.acc_bits}; use method='exact' for its training, or a wider accumulator"
         )
+
+
+def _set_scale(layer, exponent: int):
+    """`fit_scale` with the exponent given: what else belongs to the scale is brought up to date there."""
+    layer._fitted_scale_log2 = lambda: exponent
+    layer.fit_scale()
+    del layer._fitted_scale_log2

@@ -28,11 +28,10 @@ def set_codes(layer, codes, bias, exponent: int):
     Raises ConversionError where the layer would compute with other codes: they do not fit its accumulators.
     """
     layer.bias_share = 1.0
-    layer.scale_log2.assign(float(exponent))
-    layer.steps.assign(0)  # held thresholds belong to other weights
     layer.kernel.assign((codes * 2.0**exponent).reshape(layer.kernel.shape))
     if layer.use_bias:
         layer.bias.assign(bias * 2.0 ** (exponent - layer.input_format.frac))
+    layer.fit_scale(exponent)
     found = layer.integer_weights()
     if not (np.array_equal(found[0].reshape(codes.shape), codes) and np.array_equal(found[1], bias)):
         raise ConversionError(

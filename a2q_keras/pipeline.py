@@ -6,6 +6,7 @@ Each takes a Keras model or an integer program.  Keras is imported only where a 
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from a2q_keras.cosim import package
@@ -207,12 +208,21 @@ def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0
 
 
 def cosim(
-    model, x=None, engines=("csim",), acc_bits="trained", n_random=1000, seed=0, output_dir=None, **settings
+    model,
+    x=None,
+    engines=("csim",),
+    acc_bits="trained",
+    n_random=1000,
+    seed=0,
+    output_dir=None,
+    trace=False,
+    **settings,
 ) -> CosimReport:
     """Run the firmware of a model and compare every layer and output with the integer program, by equality of codes.
 
     x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`, or "trained" for the widths
-    the layers were made with.  settings: backend, io_type, strategy, reuse_factor and so on, as in `to_hls`.  A Keras
+    the layers were made with.  trace: the report lists every layer with the types on both sides and its first
+    difference.  settings: backend, io_type, strategy, reuse_factor and so on, as in `to_hls`.  A Keras
     model's own forward pass is compared, too, as engine "keras", where every accumulator needs 24 bits or less (above
     that float32 is not exact).
 
@@ -222,7 +232,8 @@ def cosim(
     program, references = _with_references(model)
     program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
     config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
-    return cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, references=references)
+    report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, references=references)
+    return replace(report, layers=cosim_run.layer_traces(report, program, config)) if trace else report
 
 
 def _with_references(model):

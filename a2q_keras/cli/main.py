@@ -185,6 +185,9 @@ def cosim(
     strategy: Strategy = "Latency",
     reuse_factor: ReuseFactor = 1,
     engines: Annotated[str, typer.Option(help="csim, testbench, vitis, vivado; with commas between several")] = "csim",
+    trace: Annotated[
+        bool, typer.Option("--trace", help="List every layer, with its types and first difference")
+    ] = False,
     as_json: AsJson = False,
 ):
     """Compare the firmware's C simulation with the integer program, bit for bit; exit 1 on a difference."""
@@ -195,7 +198,7 @@ def cosim(
     with _waiting("compiling and running the C simulation"):
         chosen = {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
         widths = _widths(source, acc_bits)
-        chosen |= {"n_random": n_random, "output_dir": output_dir, "engines": engines.split(",")}
+        chosen |= {"n_random": n_random, "output_dir": output_dir, "engines": engines.split(","), "trace": trace}
         report = pipeline.cosim(source, acc_bits=widths, **chosen)
     _finish(report.to_dict(), True) if as_json else print(report)
     if not report.ok:

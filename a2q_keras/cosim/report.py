@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from a2q_keras.cosim.compare import Mismatch
 
@@ -44,12 +44,42 @@ class Part:
 
 
 @dataclass(frozen=True)
+class LayerTrace:
+    """One layer on both sides: its hls4ml types as the program and as the firmware have them, and its first mismatch.
+
+    hardware: the hls4ml layer type, with the strategy where it multiplies; where: engine and group of the mismatch.
+    """
+
+    layer: str
+    hardware: str
+    wanted_types: dict[str, str]
+    got_types: dict[str, str]
+    mismatch: Mismatch | None = None
+    where: str = ""
+
+    def __str__(self):
+        types = " ".join(f"{key}={value}" for key, value in self.wanted_types.items())
+        changed = {key: value for key, value in self.got_types.items() if value != self.wanted_types.get(key)}
+        told = "".join(f"\n      the firmware has {key}={value}" for key, value in changed.items())
+        verdict = f"DIFFERS in {self.where}: {self.mismatch}" if self.mismatch else "equal"
+        return f"    {self.layer:20} {self.hardware:24} {types}{told}\n      {verdict}"
+
+    def to_dict(self) -> dict:
+        """Plain data for JSON."""
+        return asdict(self) | {"mismatch": self.mismatch.to_dict() if self.mismatch else None}
+
+
+@dataclass(frozen=True)
 class CosimReport:
-    """The comparison of engines with the golden run of the program that has this name and digest."""
+    """The comparison of engines with the golden run of the program that has this name and digest.
+
+    layers: every layer in order, where a trace was asked for.
+    """
 
     program: str
     digest: str
     parts: tuple[Part, ...]
+    layers: tuple[LayerTrace, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -62,7 +92,9 @@ class CosimReport:
         return next((part.mismatches[0] for part in self.parts if part.mismatches), None)
 
     def __str__(self):
-        return "\n".join([f"cosim of {self.program!r} ({self.digest[:12]}): {self._verdict()}", *map(str, self.parts)])
+        head = f"cosim of {self.program!r} ({self.digest[:12]}): {self._verdict()}"
+        traced = ["  layer by layer", *map(str, self.layers)] if self.layers else []
+        return "\n".join([head, *map(str, self.parts), *traced])
 
     def _verdict(self) -> str:
         if self.first:
@@ -74,4 +106,6 @@ class CosimReport:
         """Plain data for JSON."""
         first = self.first.to_dict() if self.first else None
         parts = [part.to_dict() for part in self.parts]
-        return {"program": self.program, "digest": self.digest, "ok": self.ok, "first": first, "parts": parts}
+        layers = [layer.to_dict() for layer in self.layers]
+        record = {"program": self.program, "digest": self.digest, "ok": self.ok, "first": first, "parts": parts}
+        return record | ({"layers": layers} if layers else {})

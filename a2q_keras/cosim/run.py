@@ -10,10 +10,10 @@ from types import MappingProxyType
 import numpy as np
 
 from a2q_keras.cosim import csim, testbench, vectors, vendor
-from a2q_keras.cosim.compare import mismatches, port
-from a2q_keras.cosim.report import CosimReport, Part
+from a2q_keras.cosim.compare import Mismatch, mismatches, port
+from a2q_keras.cosim.report import CosimReport, LayerTrace, Part
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.hls.layers import plan
+from a2q_keras.hls.layers import LayerPlan, plan
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.run import as_inputs, trace
@@ -80,6 +80,33 @@ def cosim(
     parts = [part for name, reference in references.items() for part in _refer(name, reference, whole)]
     parts += [part for engine in engines for bench in benches for part in _run(engine, bench, config)]
     return CosimReport(program.name, program.digest(), tuple(parts))
+
+
+def layer_traces(
+    report: CosimReport,
+    program: IntegerProgram,
+    config: HlsConfig | None = None,
+    firmware: IntegerProgram | None = None,
+) -> tuple[LayerTrace, ...]:
+    """Every layer of a report in order, with the types on both sides and its first mismatch in any part."""
+    wanted, got = (_hardware(which, config) for which in (program, firmware or program))
+    found: dict[str, tuple[Part, Mismatch]] = {}
+    for part in report.parts:
+        for mismatch in part.mismatches:
+            found.setdefault(mismatch.layer, (part, mismatch))
+    return tuple(_trace(name, layer, got.get(name, layer), found.get(name)) for name, layer in wanted.items())
+
+
+def _hardware(program, config) -> dict[str, LayerPlan]:
+    firmware = plan(program, config)
+    layers = {layer.name: layer for layer in firmware.layers}
+    return {tensor: layers[name] for tensor, name in firmware.computed.items()}
+
+
+def _trace(name, wanted: LayerPlan, got: LayerPlan, found) -> LayerTrace:
+    hardware = f"{wanted.kind} {wanted.strategy}/{wanted.reuse_factor}" if wanted.multiplies else wanted.kind
+    where = f"{found[0].engine}, {found[0].name}" if found else ""
+    return LayerTrace(name, hardware, wanted.types, got.types, found and found[1], where)
 
 
 def whole_bench(program: IntegerProgram, x=None, n_random=1000, seed=0, firmware=None) -> Bench:

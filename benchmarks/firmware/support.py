@@ -36,7 +36,7 @@ MEANINGS = {
     EXACT: "every code of every layer equals the golden run",
     OTHERWISE: "the same, with another strategy or reuse factor than asked for, of which a warning tells",
     REFUSED: "`to_hls` raises an error that names the layer and the alternative; the reasons are below",
-    NOT_RUN: "distributed_arithmetic without da4ml",
+    NOT_RUN: "not measured",
 }
 
 

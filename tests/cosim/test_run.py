@@ -1,10 +1,13 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from a2q_keras.cosim import csim
 from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.compare import port
-from a2q_keras.cosim.run import cosim, golden
+from a2q_keras.cosim.run import cosim, golden, layer_traces
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.hls.settings import HlsConfig
 from tests.programs import mlp, needs_gxx
@@ -84,4 +87,10 @@ def test_csim_of_the_program_is_equal_and_of_a_narrower_one_is_not(monkeypatch):
     report = cosim(program, n_random=50, firmware=narrow)
     assert not report.ok and report.first.layer == "FC/1"
     assert report.first.wanted_format != report.first.got_format
+    layers = {layer.layer: layer for layer in layer_traces(report, program, firmware=narrow)}
+    assert list(layers) == ["fc/1", "float", "FC/1", "w2", "logits"] and layers["fc/1"].mismatch is None
+    assert layers["FC/1"].mismatch == report.first
+    words = "FC/1 .*Dense Latency/1 .*the firmware has accum=fixed<.*DIFFERS in csim, .*sample .*, index"
+    assert re.search(words, str(layers["FC/1"]), re.DOTALL)
+    assert "layer by layer" in str(replace(report, layers=tuple(layers.values())))
     assert len(compiled) == 2

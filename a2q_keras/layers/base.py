@@ -179,12 +179,14 @@ class AccumulatorAware:
         kernel = self._numpy("kernel").reshape(-1, self._channels)
         return kernel, self._numpy("bias") if self.use_bias else np.zeros(self._channels)
 
-    def fit_scale(self):
+    def fit_scale(self, scale_log2=None):
         """Choose the scale (and for the papers' methods the norms) anew for the current kernel and bias.
 
-        Raises WeightError for NaN or infinite weights, AccumulatorOverflowError where no scale holds the bias.
+        scale_log2: the exponent to take; None looks for the best one.  Raises WeightError for NaN or infinite weights,
+        AccumulatorOverflowError where no scale holds the bias.
         """
-        self.scale_log2.assign(float(self._fitted_scale_log2()))
+        exponent = self._fitted_scale_log2() if scale_log2 is None else scale_log2
+        self.scale_log2.assign(float(exponent))
         self.steps.assign(0)  # the held thresholds belong to other weights: search anew
         if self.method in weights.LEARNED_NORM:
             self.norm_log2.assign(self._initial_norm_log2(None))

@@ -17,7 +17,11 @@ REQUIRES = [
     "typer>=0.12",
     "rich>=13",
 ]
-DATA = ["tensorflow-datasets>=4.9.9", "pillow>=10"]  # sets by name, and pictures from files
+DATA = [
+    "tensorflow-datasets>=4.9.9",  # sets by name
+    "importlib_resources",  # tensorflow-datasets 4.9.10 imports it and asks for it below Python 3.9 only
+    "pillow>=10",  # pictures from files
+]
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],  # for benchmarks/
     "data": DATA,

@@ -8,8 +8,7 @@ import keras
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.layers.base import AccumulatorAware
-from a2q_keras.layers.separable import A2QSeparableConv2D
+from a2q_keras.layers.separable import accumulator_parts
 from a2q_keras.numerics import bounds
 
 
@@ -76,11 +75,7 @@ class AccumulatorLogger(keras.callbacks.Callback):
 
 def accumulator_layers(model) -> list:
     """The accumulator-aware layers of a model, those inside separable convolutions included."""
-    found = []
-    for layer in model.layers:
-        parts = [layer.depthwise, layer.pointwise] if isinstance(layer, A2QSeparableConv2D) else [layer]
-        found += [part for part in parts if isinstance(part, AccumulatorAware)]
-    return found
+    return [part for layer in model.layers for part in accumulator_parts(layer)]
 
 
 def needed_bits(layer) -> tuple[int, float]:

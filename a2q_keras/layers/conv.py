@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from a2q_keras.layers.base import AccumulatorAware, register
+from a2q_keras.numerics.bounds import BIAS_SHARE
 from a2q_keras.quantizers.serialize import get_activation
 
 
@@ -39,7 +40,7 @@ class A2QConv1D(_Conv, keras.layers.Conv1D):
         activation=None,
         input_quantizer=None,
         bias_quantizer=None,
-        bias_share=0.25,
+        bias_share=BIAS_SHARE,
         **kwargs,
     ):
         super().__init__(filters, kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
@@ -68,7 +69,7 @@ class A2QConv2D(_Conv, keras.layers.Conv2D):
         activation=None,
         input_quantizer=None,
         bias_quantizer=None,
-        bias_share=0.25,
+        bias_share=BIAS_SHARE,
         **kwargs,
     ):
         super().__init__(filters, kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
@@ -103,7 +104,7 @@ class A2QDepthwiseConv1D(_DepthwiseConv, keras.layers.DepthwiseConv1D):
         activation=None,
         input_quantizer=None,
         bias_quantizer=None,
-        bias_share=0.25,
+        bias_share=BIAS_SHARE,
         **kwargs,
     ):
         super().__init__(kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
@@ -125,7 +126,7 @@ class A2QDepthwiseConv2D(_DepthwiseConv, keras.layers.DepthwiseConv2D):
         activation=None,
         input_quantizer=None,
         bias_quantizer=None,
-        bias_share=0.25,
+        bias_share=BIAS_SHARE,
         **kwargs,
     ):
         super().__init__(kernel_size, strides, padding, activation=get_activation(activation), **kwargs)

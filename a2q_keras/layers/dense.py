@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from a2q_keras.layers.base import AccumulatorAware, register
+from a2q_keras.numerics.bounds import BIAS_SHARE
 from a2q_keras.quantizers.serialize import get_activation
 
 
@@ -32,7 +33,7 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
         use_bias=True,
         input_quantizer=None,
         bias_quantizer=None,
-        bias_share=0.25,
+        bias_share=BIAS_SHARE,
         **kwargs,
     ):
         super().__init__(units, activation=get_activation(activation), use_bias=use_bias, **kwargs)

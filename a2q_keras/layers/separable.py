@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.layers.base import register
+from a2q_keras.layers.base import AccumulatorAware, register
 from a2q_keras.layers.conv import A2QConv2D, A2QDepthwiseConv2D
+from a2q_keras.numerics.bounds import BIAS_SHARE
 from a2q_keras.quantizers.activations import format_of
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
@@ -44,7 +45,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
         use_bias=True,
         input_quantizer=None,
         bias_quantizer=None,
-        bias_share=0.25,
+        bias_share=BIAS_SHARE,
         depthwise_activation=None,
         depthwise_acc_bits=None,
         data_format=None,
@@ -54,8 +55,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.depthwise_activation = get_quantizer(depthwise_activation, "depthwise_activation")
         between = self._between()
-        shared = {"weight_bits": weight_bits, "method": method, "bias_quantizer": bias_quantizer}
-        shared |= {"bias_share": bias_share}
+        shared = dict(zip(SHARED, (weight_bits, method, bias_quantizer, bias_share)))
         shared |= {"data_format": data_format, "dtype": self.dtype_policy}
         self.depthwise = A2QDepthwiseConv2D(
             kernel_size,
@@ -155,6 +155,12 @@ class A2QSeparableConv2D(keras.layers.Layer):
         shown = self.pointwise.get_quantization_config()
         shown["input_quantizer"] = str(self.depthwise.input_quantizer)
         return shown | {"depthwise_activation": str(self.depthwise_activation)}
+
+
+def accumulator_parts(layer) -> list[AccumulatorAware]:
+    """The accumulator-aware layers in a layer, in the order of computation: itself, two, or none."""
+    parts = [layer.depthwise, layer.pointwise] if isinstance(layer, A2QSeparableConv2D) else [layer]
+    return [part for part in parts if isinstance(part, AccumulatorAware)]
 
 
 def _take(kwargs, names) -> dict:

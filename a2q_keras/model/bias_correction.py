@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from a2q_keras.layers.base import AccumulatorAware
-from a2q_keras.layers.separable import A2QSeparableConv2D
+from a2q_keras.layers.separable import accumulator_parts
 from a2q_keras.model.fold import float_weights
 from a2q_keras.model.graph import Nodes, functional
 from a2q_keras.model.record import samples
@@ -32,7 +31,7 @@ def correct_bias(model, float_model, data) -> dict[str, float]:
 
     def correct(node, inputs):
         name = node.operation.name
-        layers = _parts(node.operation)
+        layers = accumulator_parts(node.operation)
         if layers and name in references and _bias(layers[-1]) is not None:
             shifts[name] = _correct(layers, inputs, references[name])
 
@@ -61,13 +60,6 @@ def _references(graph, arrays) -> dict[str, Reference]:
 
     _walk(graph, arrays, measure)
     return found
-
-
-def _parts(layer) -> list:
-    """The accumulator-aware layers in a layer, in the order of computation."""
-    if isinstance(layer, A2QSeparableConv2D):
-        return [layer.depthwise, layer.pointwise]
-    return [layer] if isinstance(layer, AccumulatorAware) else []
 
 
 def _bias(layer):

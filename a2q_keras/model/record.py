@@ -32,15 +32,18 @@ def record(model, tensors: dict, data) -> dict[str, np.ndarray]:
     return {name: _finite(name, np.concatenate(parts)) for name, parts in found.items()}
 
 
-def samples(model, data) -> list[np.ndarray]:
-    """The first SAMPLES samples of calibration data, one array per model input; see `record`."""
-    batches = list(_batches(model, data))
+def samples(model, data, count: int = SAMPLES) -> list[np.ndarray]:
+    """The first `count` samples of calibration data, one float32 array per model input; see `record`.
+
+    No more of an iterable is read than that takes.
+    """
+    batches = list(_batches(model, data, count))
     return [np.concatenate(parts) for parts in zip(*batches)]
 
 
-def _batches(model, data):
-    """Lists with one array per model input, BATCH samples at a time."""
-    left = SAMPLES
+def _batches(model, data, count: int = SAMPLES):
+    """Lists with one array per model input, BATCH of `count` samples at a time."""
+    left = count
     for arrays in _chunks(model, data):
         shapes, found = ([tuple(part.shape[1:]) for part in parts] for parts in (model.inputs, arrays))
         if found != shapes:
@@ -50,7 +53,7 @@ def _batches(model, data):
         left -= len(arrays[0])
         if left <= 0:
             return
-    if left == SAMPLES:
+    if left == count:
         raise ConfigurationError("data is empty; give about a hundred inputs")
 
 

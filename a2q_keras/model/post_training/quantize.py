@@ -12,8 +12,10 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.base import AccumulatorAware
 from a2q_keras.layers.separable import A2QSeparableConv2D
 from a2q_keras.model.convert import convert
+from a2q_keras.model.graph import functional
 from a2q_keras.model.post_training import codes
-from a2q_keras.model.post_training.rows import Part, Recorder, first_samples, groups, parts
+from a2q_keras.model.post_training.rows import Part, Recorder, groups, parts
+from a2q_keras.model.record import samples as first_samples
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.fit import Group, Recipe, fit
 
@@ -62,7 +64,7 @@ def quantize(
     """
     _refuse_methods(layers, first, last)
     recipe = replace(recipe or Recipe(), method=method)
-    inputs = first_samples(model, data, bounds.check_bits("samples", samples, 1, 2**24))
+    inputs = first_samples(functional(model), data, bounds.check_bits("samples", samples, 1, 2**24))
     calibration = inputs if len(inputs) > 1 else inputs[0]
     ours = convert(model, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last)
     recorder = Recorder(model, ours, inputs, seed)

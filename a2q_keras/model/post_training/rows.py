@@ -12,7 +12,7 @@ from keras import ops
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.separable import A2QSeparableConv2D
-from a2q_keras.model.record import _chunks
+from a2q_keras.model.graph import Nodes, functional
 from a2q_keras.numerics.moments import Moments
 
 BATCH = 32
@@ -52,32 +52,6 @@ def _depthwise(layer, x):
     )
 
 
-def first_samples(model, data, samples: int) -> list[np.ndarray]:
-    """The first `samples` samples of calibration data, one float32 array per model input.
-
-    data: as for `convert`; no more of an iterable is read.  Raises ConfigurationError for data of another shape or
-    none, and for a model that is not built.
-    """
-    if not getattr(model, "inputs", None):
-        raise ConfigurationError(
-            f"{getattr(model, 'name', model)!r} is not a built Sequential or functional Keras model; "
-            "start it with keras.Input(shape), or call it on data once"
-        )
-    found: list[list[np.ndarray]] = []
-    left = samples
-    for arrays in _chunks(model, data):
-        shapes, given = ([tuple(part.shape[1:]) for part in each] for each in (model.inputs, arrays))
-        if given != shapes:
-            raise ConfigurationError(f"data of shapes {given} does not fit the inputs of {model.name!r}, {shapes}")
-        found.append([array[:left].astype(np.float32) for array in arrays])
-        left -= len(arrays[0])
-        if left <= 0:
-            break
-    if left == samples:
-        raise ConfigurationError("data is empty; give a few hundred inputs")
-    return [np.concatenate(arrays) for arrays in zip(*found)]
-
-
 def groups(layer) -> int:
     """How many groups of channels read inputs of their own."""
     return layer.kernel.shape[-2] if hasattr(layer, "depth_multiplier") else int(getattr(layer, "groups", 1))
@@ -101,9 +75,9 @@ def rows(layer, x) -> np.ndarray:
 
 def _front(model, name: str):
     """The part of a Sequential or functional model that computes what enters the layer `name`."""
-    graph = getattr(model, "_functional", None) or model
-    found = [node for nodes in graph._nodes_by_depth.values() for node in nodes if node.operation.name == name]
-    return keras.Model(graph.inputs, found[0].input_tensors[0])
+    graph = functional(model)
+    found = next(node for node in Nodes(graph) if node.operation.name == name)
+    return keras.Model(graph.inputs, found.input_tensors[0])
 
 
 class Recorder:

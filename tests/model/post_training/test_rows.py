@@ -7,7 +7,9 @@ import pytest
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
-from a2q_keras.model.post_training.rows import first_samples, groups, rows
+from a2q_keras.model.graph import functional
+from a2q_keras.model.post_training.rows import groups, rows
+from a2q_keras.model.record import samples
 
 QUANTIZER = {"input_quantizer": "quantized_relu(4,2)"}
 LAYERS = {
@@ -44,16 +46,16 @@ def test_no_more_of_the_data_is_read_than_asked():
             read.append(i)
             yield np.full((4, 2), i), np.zeros(4)
 
-    assert first_samples(model, batches(), 10)[0][:, 0].tolist() == [0] * 4 + [1] * 4 + [2] * 2
+    assert samples(functional(model), batches(), 10)[0][:, 0].tolist() == [0] * 4 + [1] * 4 + [2] * 2
     assert read == [0, 1, 2]
 
 
 @pytest.mark.parametrize("data, words", [(np.zeros((4, 3)), r"data of shapes \[\(3,\)\]"), ([], "data is empty")])
 def test_data_that_does_not_fit_is_refused(data, words):
     with pytest.raises(ConfigurationError, match=words):
-        first_samples(keras.Sequential([keras.Input((2,)), keras.layers.ReLU()]), data, 10)
+        samples(functional(keras.Sequential([keras.Input((2,)), keras.layers.ReLU()])), data, 10)
 
 
 def test_a_model_without_inputs_is_refused():
     with pytest.raises(ConfigurationError, match=r"'open' is not a built.*start it with keras.Input"):
-        first_samples(keras.Sequential([keras.layers.Dense(2)], name="open"), np.zeros((4, 3)), 10)
+        samples(functional(keras.Sequential([keras.layers.Dense(2)], name="open")), np.zeros((4, 3)), 10)

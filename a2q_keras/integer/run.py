@@ -29,10 +29,10 @@ from a2q_keras.integer.ops import (
     sources,
 )
 
-EXACT_FLOAT64 = 2**53
+EXACT = ((np.float32, 2**24), (np.float64, 2**53), (np.int64, 2**63))  # whole numbers below are exact, and BLAS is fast
 BATCH = 4096
 WINDOW_CODES = 2**23  # of the windows laid out at a time, 64 MiB
-TRACE_CODES = 2**25  # of all tensors of the samples that are run at a time, 256 MiB
+TRACE_CODES = 2**22  # of all tensors of the samples that are run at a time, 32 MiB: near the processor's cache
 
 
 def run(program: IntegerProgram, x):
@@ -101,8 +101,11 @@ def _single(items: list):
 
 
 def _dense(program, op: Dense, x):
-    rows = x.reshape(-1, x.shape[-1])
-    return (_products(program, op, rows, op.weights) + op.bias).reshape(*x.shape[:-1], len(op.bias))
+    rows, exact = x.reshape(-1, x.shape[-1]), _exact(program, op)
+    weights = op.weights.astype(exact)
+    parts = [rows[i : i + BATCH].astype(exact) @ weights for i in range(0, len(rows), BATCH)]
+    sums = np.concatenate(parts).astype(np.int64) if parts else np.zeros((0, len(op.bias)), np.int64)
+    return (sums + op.bias).reshape(*x.shape[:-1], len(op.bias))
 
 
 def _conv(program, op: Conv, x):
@@ -114,20 +117,14 @@ def _conv(program, op: Conv, x):
 
 
 def _conv_images(program, op: Conv, x):
+    exact, (inputs, outputs) = _exact(program, op), op.weights.shape[-2:]
+    x = x.astype(exact)
     windows = _windows(x, op.extent, op.strides, op.pads)[(..., *(slice(None, None, step) for step in op.dilation))]
     windows = np.moveaxis(windows, len(op.window) + 1, -1)
-    inputs, channels = op.weights.shape[-2], op.weights.shape[-1] // op.groups
-    matrix = op.weights.reshape(-1, op.weights.shape[-1])
-    sums = [
-        _products(
-            program,
-            op,
-            windows[..., g * inputs : (g + 1) * inputs].reshape(-1, len(matrix)),
-            matrix[:, g * channels : (g + 1) * channels],
-        )
-        for g in range(op.groups)
-    ]
-    return (np.concatenate(sums, axis=1) + op.bias).reshape(len(x), *program.shapes[op.name])
+    rows = windows.reshape(prod(windows.shape[: -len(op.window) - 1]), prod(op.window), op.groups, inputs)
+    weights = op.weights.astype(exact).reshape(prod(op.window), inputs, op.groups, outputs // op.groups)
+    sums = np.concatenate([np.tensordot(rows[:, :, g], weights[:, :, g], axes=2) for g in range(op.groups)], axis=1)
+    return (sums.astype(np.int64) + op.bias).reshape(len(x), *program.shapes[op.name])
 
 
 def _windows(x, extent, strides, pads, fill=0):
@@ -138,19 +135,16 @@ def _windows(x, extent, strides, pads, fill=0):
     return windows[(slice(None), *(slice(None, None, stride) for stride in strides))]
 
 
-def _products(program, op: Dense | Conv, rows, weights):
-    """rows @ weights, by floating-point BLAS where every partial sum is an exact double, else in int64."""
+def _exact(program, op: Dense | Conv):
+    """The fastest type of numbers in which every partial sum is exact."""
     source = program.formats[op.source]
-    largest = max(-source.lo, source.hi) * int(np.abs(weights).sum(axis=0).max(initial=0)) + int(
-        np.abs(op.bias).max(initial=0)
-    )
-    if largest < EXACT_FLOAT64:
-        wide = weights.astype(np.float64)
-        parts = [rows[i : i + BATCH].astype(np.float64) @ wide for i in range(0, len(rows), BATCH)]
-        return np.concatenate(parts).astype(np.int64) if parts else np.zeros((0, weights.shape[1]), np.int64)
-    if largest >= 2**63:
-        raise ConfigurationError(f"layer {op.name!r}: its sums do not fit 64 bits; use fewer weight or input bits")
-    return rows @ weights
+    l1_norm = int(np.abs(op.weights).reshape(-1, op.weights.shape[-1]).sum(axis=0).max(initial=0))
+    largest = max(-source.lo, source.hi) * max(l1_norm, 1)
+    largest += int(np.abs(op.bias).max(initial=0))
+    for exact, limit in EXACT:
+        if largest < limit:
+            return exact
+    raise ConfigurationError(f"layer {op.name!r}: its sums do not fit 64 bits; use fewer weight or input bits")
 
 
 def _quantize(program, op: Quantize, x):
@@ -226,10 +220,9 @@ def shift_round_half_even(codes: np.ndarray, shift: int) -> np.ndarray:
         return np.clip(codes, -limit, limit) << min(-shift, 62)
     if shift > 63:
         return np.zeros_like(codes)
-    floor = codes >> shift
-    rest = codes - (floor << shift)
-    half = np.int64(1) << (shift - 1)
-    return floor + ((rest > half) | ((rest == half) & (floor & 1 == 1)))
+    floor, half = codes >> shift, 1 << (shift - 1)
+    rest = codes & (2 * half - 1)
+    return floor + (rest > half - (floor & 1))
 
 
 _COMPUTE: dict[type, Callable] = {

@@ -18,7 +18,7 @@ from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
-SEARCH_EVERY = 24  # training steps for which the thresholds of the projection are held
+SEARCH_EVERY = 64  # training steps for which the thresholds of the projection are held
 LEAST_GAIN = 2.0**-60
 ONCE = {"aggregation": "only_first_replica"}  # state that a forward pass writes, under tf.distribute
 

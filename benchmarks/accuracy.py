@@ -44,7 +44,7 @@ WIDE = {"weight_bits": 8, "acc_bits": 24}
 class Task:
     """A network, how it is trained in floating point and converted, and the settings of `convert` besides the bits.
 
-    rate: of the converted network; batch, epochs and samples: of its training; table: inputs are standardised.
+    rate: of the converted network; batch and epochs: of its training; table: inputs are standardised.
     """
 
     network: str
@@ -53,7 +53,6 @@ class Task:
     rate: float = 1e-2
     float_rate: float = 1e-3
     batch: int = 128
-    samples: int | None = None
     table: bool = False
     settings: dict = field(default_factory=dict)
     hidden: tuple[int, ...] = ()
@@ -68,11 +67,10 @@ TASKS = {
     "cifar10": Task(
         "resnet8",
         float_epochs=8,
-        epochs=1,
-        rate=2e-3,
+        epochs=3,
+        rate=1e-3,
         float_rate=3e-3,
         batch=64,
-        samples=25_600,
         settings={"first": WIDE, "last": WIDE, "input_bits": 8},
         width=8,
     ),
@@ -116,8 +114,7 @@ def train_one(dataset, float_model, method, acc_bits, bits, seed):
     keras.utils.set_random_seed(seed)
     start, task = time.time(), TASKS[dataset.name]
     model = a2q.convert(float_model, acc_bits, bits, bits, method, data=dataset.x_train, **task.settings)
-    chosen = dataset.first(task.samples) if task.samples else dataset
-    fit_classifier(model, chosen, task.epochs, task.rate, task.batch)
+    fit_classifier(model, dataset, task.epochs, task.rate, task.batch)
     program = a2q.integer_model(model)
     proof = a2q.certify(program)
     widths = trained_widths(program, task)

@@ -52,6 +52,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["a2q_keras", "a2q_keras.*"]),
+    package_data={"a2q_keras.cosim": ["drivers/*"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["a2q=a2q_keras.cli.main:main"]},

@@ -33,6 +33,7 @@ _WHERE = {
     "to_qkeras": "model.to_qkeras",
     "quantize": "pipeline",
     "to_hls": "pipeline",
+    "to_rtl": "pipeline",
     "Certificate": "integer.certificate",
     "IntegerProgram": "integer.graph",
     "A2QError": "errors",

@@ -18,6 +18,8 @@ from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
 from a2q_keras.integer.graph import IntegerProgram
+from a2q_keras.rtl import styles
+from a2q_keras.rtl.design import RtlDesign
 
 
 def integer_model(model) -> IntegerProgram:
@@ -187,6 +189,26 @@ def to_hls(
     return project.build(program, HlsConfig(*asked, options=options, layer_options=layer_options or {}))
 
 
+def to_rtl(model, acc_bits=16, output_dir=None, style="parallel", on_op=None, **options) -> RtlDesign:
+    """Verilog or VHDL of a network, with accumulators of `acc_bits`: the design, with its files, ports and latency.
+
+    acc_bits: as in `to_hls`.  output_dir: where the files, certificate.json and program.a2q are written, if given.
+    style "parallel": all layers at once, a new input every clock cycle, adders by da4ml; options as in
+    `rtl.parallel.ParallelConfig` (adders_per_stage, language, clock_period, part).  on_op: is called with the name of
+    each op before it is built.
+
+    Raises AccumulatorOverflowError where a width is not proven safe, ConfigurationError for an unknown style or option,
+    ToolMissingError where a package is missing, UnsupportedLayerError for what the style cannot compute exactly.
+    """
+    program, proof = granted(model, acc_bits)
+    design = styles.build(program, style, on_op or (lambda name: None), **options)
+    if output_dir is not None:
+        folder = design.write(output_dir)
+        proof.save(folder / "certificate.json")
+        program.save(folder / "program.a2q")
+    return design
+
+
 def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0, **settings) -> Path:
     """Write an hls4ml project to run on another machine, and to judge there without this package; its folder.
 
@@ -216,15 +238,17 @@ def cosim(
     seed=0,
     output_dir=None,
     trace=False,
+    rtl=None,
     **settings,
 ) -> CosimReport:
     """Run the firmware of a model and compare every layer and output with the integer program, by equality of codes.
 
     x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`, or "trained" for the widths
     the layers were made with.  trace: the report lists every layer with the types on both sides and its first
-    difference.  settings: backend, io_type, strategy, reuse_factor and so on, as in `to_hls`.  A Keras
-    model's own forward pass is compared, too, as engine "keras", where every accumulator needs 24 bits or less (above
-    that float32 is not exact).
+    difference.  settings: backend, io_type, strategy, reuse_factor and so on, as in `to_hls`.  engines: "csim"
+    (hls4ml's firmware), "rtl" (the Verilog of `to_rtl`, simulated by Verilator or CXXRTL; rtl={"style": ..., ...} are
+    its options), "testbench", "vitis", "vivado".  A Keras model's own forward pass is compared, too, as engine "keras",
+    where every accumulator needs 24 bits or less (above that float32 is not exact).
 
     Raises AccumulatorOverflowError where the widths are not proven, ToolMissingError without g++, and what `to_hls`
     raises.  A difference is not raised but in the report: `.ok`, `.first`.
@@ -232,7 +256,7 @@ def cosim(
     program, references = _with_references(model)
     program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
     config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
-    report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, references=references)
+    report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, None, references, rtl or {})
     return replace(report, layers=cosim_run.layer_traces(report, program, config)) if trace else report
 
 

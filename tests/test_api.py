@@ -43,6 +43,7 @@ def test_the_public_names():
         "quantizers",
         "to_hls",
         "to_qkeras",
+        "to_rtl",
         "zoo",
     ]
 

@@ -1,0 +1,42 @@
+"""The styles of hardware by name: one row says how it is configured and who builds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import NamedTuple
+
+from a2q_keras.errors import ConfigurationError
+from a2q_keras.integer.graph import IntegerProgram
+from a2q_keras.rtl import parallel
+from a2q_keras.rtl.design import RtlDesign
+
+
+class Style(NamedTuple):
+    """The record of a style's options, and the function (program, record, on_op) -> design."""
+
+    config: type
+    build: Callable
+
+
+STYLES = {"parallel": Style(parallel.ParallelConfig, parallel.build)}
+
+
+def build(
+    program: IntegerProgram,
+    style: str = "parallel",
+    on_op: Callable[[str], None] = lambda name: None,
+    **options,
+) -> RtlDesign:
+    """The design of a program in a style; options: the fields of the style's record.
+
+    on_op: is called with the name of each op before it is built.  Raises ConfigurationError for an unknown style or
+    option, and what the style raises.
+    """
+    if style not in STYLES:
+        raise ConfigurationError(f"style {style!r} is unknown; there are {', '.join(STYLES)}")
+    known = [field.name for field in fields(STYLES[style].config)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise ConfigurationError(f"style {style!r} has no option {unknown[0]!r}; it has {', '.join(known)}")
+    return STYLES[style].build(program, STYLES[style].config(**options), on_op)

@@ -32,6 +32,7 @@ _WHERE = {
     "print_qstats": "model.to_qkeras",
     "to_qkeras": "model.to_qkeras",
     "quantize": "pipeline",
+    "resources": "pipeline",
     "to_hls": "pipeline",
     "to_rtl": "pipeline",
     "Certificate": "integer.certificate",

@@ -18,6 +18,8 @@ from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
 from a2q_keras.integer.graph import IntegerProgram
+from a2q_keras.resources import run as synthesis
+from a2q_keras.resources.usage import ResourceReport
 from a2q_keras.rtl import styles
 from a2q_keras.rtl.design import RtlDesign
 
@@ -207,6 +209,32 @@ def to_rtl(model, acc_bits=16, output_dir=None, style="parallel", on_op=None, **
         proof.save(folder / "certificate.json")
         program.save(folder / "program.a2q")
     return design
+
+
+def resources(
+    design, family="xcup", dsp=False, by_layer=False, by_module=False, acc_bits="trained", on_layer=None, **options
+) -> ResourceReport:
+    """LUT, FF, carry chains, DSP and BRAM of a design, by synthesis with Yosys (`synth_xilinx`), no vendor tool.
+
+    design: what `to_rtl` returned, or a model or program: `to_rtl` then builds it with `acc_bits` (or "trained") and
+    `options`.  family: "xcup" (UltraScale+) or "xc7" (7 series).  dsp: whether multipliers may be used.  by_layer: of a
+    model or program, each op is synthesised alone and the counts are added: for networks that are too large as a whole.
+    It overstates a little, and the report says which it is.  by_module: also the usage of each module of the design.
+    on_layer: is called with the name of each op before it.  A2Q_CACHE=FOLDER keeps reports there, by content.
+
+    Raises ToolMissingError without Yosys, ToolFailedError where it fails, and what `to_rtl` raises.
+    """
+    how = synthesis.Synthesis(family, dsp, by_module)
+    if isinstance(design, RtlDesign):
+        if by_layer or options:
+            raise ConfigurationError("a finished design is synthesised as it is; give the model or program instead")
+        return synthesis.of_design(design, how)
+    program = integer_model(design)
+    program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
+    announce = on_layer or (lambda name: None)
+    if by_layer:
+        return synthesis.of_layers(program, how, announce, **options)
+    return synthesis.of_design(styles.build(program, on_op=announce, **options), how)
 
 
 def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0, **settings) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from a2q_keras.errors import ToolFailedError, ToolMissingError
 
+CACHE = "A2Q_CACHE"  # the environment variable that names the folder where results of tools are kept, by content
 TIMEOUT = 600
 TAIL_LINES = 15
 

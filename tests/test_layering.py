@@ -12,7 +12,10 @@ import a2q_keras
 
 ROOT = Path(a2q_keras.__file__).parent
 KERAS = ("keras", "qkeras")
-RECORDS = ("integer.graph", "integer.certificate", "hls.layers", "hls.project", "cosim.report", "cosim.compare")
+RECORDS = (
+    *("integer.graph", "integer.certificate", "hls.layers", "hls.project", "cosim.report", "cosim.compare"),
+    *("resources.usage", "rtl.design"),
+)
 EVERYTHING = ("model", "layers", "quantizers", "numerics", "integer", "hls", "rtl", "cosim", "resources", "report")
 NEEDING_KERAS = ("integer.export", "integer.handlers", "integer.qkeras_layers")
 BLOCKED = ("keras", "tensorflow", "qkeras", "tf_keras", "jax", "torch")

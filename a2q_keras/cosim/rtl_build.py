@@ -14,18 +14,21 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from a2q_keras.cosim.csim import CACHE
 from a2q_keras.errors import ConfigurationError, ToolMissingError
 from a2q_keras.integer.storage import write_text
 from a2q_keras.rtl.design import RtlDesign
-from a2q_keras.tools import GXX, VERILATOR, YOSYS
+from a2q_keras.tools import CACHE, GXX, VERILATOR, YOSYS
 
 DRIVERS = Path(__file__).parent / "drivers"
 PROGRAM = "simulate"
 SIMULATORS = ("verilator", "cxxrtl")
-# at -O0 a network of 3,500 adders takes the compiler seconds; at -O1, minutes
-CFLAGS = "-O0 -std=c++17 -fPIC"
-VERILATOR_OPTIONS = ("--cc", "--exe", "--build", "-j", "1", "-O3", "--output-split", "20000", "-Wno-fatal", "-Wno-lint")
+# at -O0 a network of 3,500 adders takes the compiler seconds; with Verilator's own -Os, minutes
+CFLAGS = "-O0 -std=c++17"
+VERILATOR_OPTIONS = (
+    *("--cc", "--exe", "--build", "-j", "1", "-O3", "-Wno-fatal", "-Wno-lint"),
+    *("--output-split", "20000", "--output-split-cfuncs", "2000"),
+    *("-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0"),
+)
 HEADERS = Path("include/backends/cxxrtl")
 CXXRTL_MOST = 500_000  # characters of Verilog: g++ takes minutes for more
 

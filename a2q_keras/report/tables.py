@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from rich.console import Console
 from rich.table import Table
 
 from a2q_keras.integer.certificate import Certificate
+from a2q_keras.resources.usage import ResourceReport
 
 
 def accumulator_table(certificate: Certificate) -> Table:
@@ -86,6 +89,24 @@ def quantization_table(layers) -> Table:
             f"{layer.seconds:.1f}",
         )
     return table
+
+
+def resource_table(reports: dict[str, ResourceReport], title: str) -> Table:
+    """One row per report, and one below it for each of its parts."""
+    table = Table(title=title)
+    table.add_column("")
+    for name in ("LUT", "FF", "CARRY", "DSP", "BRAM18", "estimated LUT"):
+        table.add_column(name, justify="right")
+    for name, report in reports.items():
+        estimate = "" if report.estimated_luts is None else f"{report.estimated_luts:,.0f}"
+        table.add_row(name, *_counts(report.total), estimate)
+        for part, usage in report.parts.items():
+            table.add_row(f"  {part}", *_counts(usage), "")
+    return table
+
+
+def _counts(usage) -> list[str]:
+    return [f"{count:,}" for count in asdict(usage).values()]
 
 
 def key_value_table(title: str, rows: dict[str, str]) -> Table:

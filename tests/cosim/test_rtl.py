@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from a2q_keras.cosim import rtl, rtl_build, vectors
-from a2q_keras.cosim.csim import CACHE
 from a2q_keras.cosim.run import cosim
 from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingError
 from a2q_keras.integer.certificate import certify
 from a2q_keras.rtl import styles
-from a2q_keras.tools import VERILATOR, YOSYS
+from a2q_keras.tools import CACHE, VERILATOR, YOSYS
 from tests.programs import needs_cxxrtl, needs_da4ml, needs_verilator
 from tests.strategies import mlp
 

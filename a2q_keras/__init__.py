@@ -24,6 +24,7 @@ _WHERE = {
     "correct_bias": "model.bias_correction",
     "export_project": "pipeline",
     "cosim": "pipeline",
+    "cosim_many": "pipeline",
     "certify": "pipeline",
     "integer_model": "pipeline",
     "load_integer_model": "pipeline",

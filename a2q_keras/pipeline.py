@@ -9,7 +9,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from a2q_keras.cosim import package
+from a2q_keras.cosim import many, package
 from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.report import CosimReport
 from a2q_keras.errors import A2QError, ConfigurationError, FileError
@@ -234,6 +234,25 @@ def cosim(
     config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
     report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, references=references)
     return replace(report, layers=cosim_run.layer_traces(report, program, config)) if trace else report
+
+
+def cosim_many(
+    model, configurations, x=None, acc_bits="trained", n_random=1000, processes=None, on_done=None
+) -> dict[str, CosimReport | A2QError]:
+    """`cosim` of a model built in many ways, several at a time: by name the report, or the error that it ended with.
+
+    configurations: by name the settings of `to_hls`, such as {"small": {"strategy": "Resource", "reuse_factor": 8}}.
+    processes: how many are built at a time, None for one per core.  on_done: is called with name and outcome when each
+    has ended.  Processes are spawned: a script needs `if __name__ == "__main__":` around the call.
+
+    Raises AccumulatorOverflowError where the widths are not proven, and ConfigurationError for a setting that is not
+    supported, before anything is built.
+    """
+    program, _ = granted(model, trained_acc_bits(model) if acc_bits == "trained" else acc_bits)
+    jobs = {
+        name: many.Job(program, HlsConfig(**settings), x, n_random) for name, settings in dict(configurations).items()
+    }
+    return many.cosim_all(jobs, processes, on_done)
 
 
 def _with_references(model):

@@ -30,6 +30,7 @@ def test_the_public_names():
         "convert",
         "correct_bias",
         "cosim",
+        "cosim_many",
         "data",
         "errors",
         "export_project",

@@ -23,6 +23,7 @@ _WHERE = {
     "convert": "model.convert",
     "correct_bias": "model.bias_correction",
     "export_project": "pipeline",
+    "firmware_types": "pipeline",
     "cosim": "pipeline",
     "cosim_many": "pipeline",
     "certify": "pipeline",

@@ -13,7 +13,7 @@ from a2q_keras.cosim import many, package
 from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.report import CosimReport
 from a2q_keras.errors import A2QError, ConfigurationError, FileError
-from a2q_keras.hls import project
+from a2q_keras.hls import inference, project
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
@@ -185,6 +185,29 @@ def to_hls(
     output_dir = output_dir and str(output_dir)
     asked = (backend, io_type, strategy, reuse_factor, part, clock_period, output_dir, project_name)
     return project.build(program, HlsConfig(*asked, options=options, layer_options=layer_options or {}))
+
+
+def firmware_types(model, acc_bits="trained") -> list[dict]:
+    """Per accumulator the bits that a2q_keras grants, and those that hls4ml itself would choose, as plain rows.
+
+    asked: as `to_hls` would grant; needed: by the exact condition; auto: by hls4ml's automatic types; bit_exact: by its
+    pass of that name, None where the pass cannot handle the layer.  Raises AccumulatorOverflowError as `to_hls` does.
+    """
+    program, proof = granted(model, trained_acc_bits(model) if acc_bits == "trained" else acc_bits)
+    return [
+        {
+            "layer": layer.name,
+            "k": layer.k,
+            "channels": layer.channels,
+            "weight_bits": layer.weight_bits,
+            "input": str(layer.input_format),
+            "auto": theirs.auto,
+            "bit_exact": theirs.bit_exact,
+            "needed": int(layer.needed_bits.max()),
+            "asked": layer.acc_bits,
+        }
+        for layer, theirs in zip(proof.layers, inference.inferred_bits(program))
+    ]
 
 
 def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0, **settings) -> Path:

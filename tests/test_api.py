@@ -34,6 +34,7 @@ def test_the_public_names():
         "data",
         "errors",
         "export_project",
+        "firmware_types",
         "integer_model",
         "load_integer_model",
         "load_model",

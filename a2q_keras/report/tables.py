@@ -47,6 +47,28 @@ def accumulator_table(certificate: Certificate) -> Table:
     return table
 
 
+TYPES = {
+    "layer": "layer",
+    "weight_bits": "weight bits",
+    "input": "inputs",
+    "auto": "hls4ml auto",
+    "bit_exact": "hls4ml bit_exact",
+    "needed": "needed",
+    "asked": "a2q_keras",
+}
+
+
+def types_table(rows: list[dict]) -> Table:
+    """The rows of `pipeline.firmware_types`: accumulator bits as hls4ml would choose them, and ours."""
+    table = Table(title="Accumulator bits")
+    for key, title in {"layer": "layer", "size": "K x C", **TYPES}.items():
+        table.add_column(title, justify="left" if key == "layer" else "right")
+    for row in rows:
+        cells = ["-" if row[key] is None else str(row[key]) for key in TYPES]
+        table.add_row(cells[0], f"{row['k']} x {row['channels']}", *cells[1:])
+    return table
+
+
 def accumulator_rows(certificate: Certificate) -> list[dict]:
     """The same figures as plain data for JSON."""
     return [

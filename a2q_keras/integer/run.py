@@ -1,11 +1,12 @@
 """The golden run: what an integer program computes, in exact integer arithmetic (numpy only).
 
-Accumulators do not wrap here.  A certified program never leaves its accumulators, so hardware that wraps agrees.
+Accumulators do not wrap here.  A certified program never leaves its accumulators, so hardware that wraps agrees.  For
+the same reason tiles change no result; `inner_sums` has what their accumulators end with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import prod
 
 import numpy as np
@@ -80,6 +81,26 @@ def trace(program: IntegerProgram, codes: list) -> dict[str, np.ndarray]:
     return tensors
 
 
+def inner_sums(program: IntegerProgram, codes: list) -> dict[str, np.ndarray]:
+    """What the inner accumulators end with, by name of the op that has tiles, for a list of input codes.
+
+    int64 (samples, *places, tiles, C): their sum over the tiles, plus the bias, is the result of the op.
+    """
+    tensors = trace(program, codes)
+    tiled = (op for op in program.accumulator_ops if op.tile is not None)
+    return {op.name: _inner_sums(program, op, tensors[op.source]) for op in tiled}
+
+
+def _inner_sums(program, op, x):
+    step, groups = op.tile, _factors(program, op, x)
+    sums = [
+        [_products(program, op, rows[:, i : i + step], weights[i : i + step]) for i in range(0, len(weights), step)]
+        for rows, weights in groups
+    ]
+    whole = np.concatenate([np.stack(group, axis=1) for group in sums], axis=2)
+    return whole.reshape(len(x), *program.shapes[op.name][:-1], *whole.shape[1:])
+
+
 def as_inputs(program: IntegerProgram, x) -> list[np.ndarray]:
     """`x` as a list with one array per input; raises ConfigurationError where number or shapes do not fit."""
     arrays = list(x) if len(program.inputs) > 1 else [x]
@@ -101,8 +122,8 @@ def _single(items: list):
 
 
 def _dense(program, op: Dense, x):
-    rows = x.reshape(-1, x.shape[-1])
-    return (_products(program, op, rows, op.weights) + op.bias).reshape(*x.shape[:-1], len(op.bias))
+    ((rows, weights),) = _factors(program, op, x)
+    return (_products(program, op, rows, weights) + op.bias).reshape(*x.shape[:-1], len(op.bias))
 
 
 def _conv(program, op: Conv, x):
@@ -113,20 +134,19 @@ def _conv(program, op: Conv, x):
     return np.concatenate(parts) if parts else np.zeros((0, *shape), np.int64)
 
 
-def _conv_images(program, op: Conv, x):
+def _factors(program, op: Dense | Conv, x) -> Iterable:
+    """(rows (n, K), weights (K, channels)) of each group: their products are the sums of the op without the bias."""
+    if isinstance(op, Dense):
+        return [(x.reshape(-1, x.shape[-1]), op.weights)]
     windows = _windows(x, op.extent, op.strides, op.pads)[(..., *(slice(None, None, step) for step in op.dilation))]
     windows = np.moveaxis(windows, len(op.window) + 1, -1)
-    inputs, channels = op.weights.shape[-2], op.weights.shape[-1] // op.groups
-    matrix = op.weights.reshape(-1, op.weights.shape[-1])
-    sums = [
-        _products(
-            program,
-            op,
-            windows[..., g * inputs : (g + 1) * inputs].reshape(-1, len(matrix)),
-            matrix[:, g * channels : (g + 1) * channels],
-        )
-        for g in range(op.groups)
-    ]
+    inputs, matrix = op.weights.shape[-2], op.weights.reshape(-1, op.weights.shape[-1])
+    rows = (windows[..., g * inputs : (g + 1) * inputs].reshape(-1, len(matrix)) for g in range(op.groups))
+    return zip(rows, np.split(matrix, op.groups, axis=1))
+
+
+def _conv_images(program, op: Conv, x):
+    sums = [_products(program, op, rows, weights) for rows, weights in _factors(program, op, x)]
     return (np.concatenate(sums, axis=1) + op.bias).reshape(len(x), *program.shapes[op.name])
 
 

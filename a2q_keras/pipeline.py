@@ -106,6 +106,7 @@ def quantize(
     correct_bias=True,
     samples=1024,
     seed=0,
+    tile=None,
     on_layer=None,
 ):
     """The accumulator-aware model for a float or QKeras one, without training: seconds to minutes, no gradients.
@@ -119,8 +120,10 @@ def quantize(
     fit).  budget: "exact" (the exact condition, bias included), or "axe": as Colbert et al. have it (AXE, TMLR 2025),
     without refinement.  refine: descend further on the output error.  correct_bias: biases take mean errors away.
     layers, first, last: settings of single layers, as in `convert`, but for the method.  seed: of the rows that are
-    used of convolutions with very many; the same data and seed give the same codes.  on_layer: is called with a
-    `model.post_training.quantize.QuantizedLayer` after each layer.
+    used of convolutions with very many; the same data and seed give the same codes.  tile: None, or the products
+    that an inner accumulator of acc_bits bits sums; their sums and the bias are added in an outer one, as wide as
+    needed (multi-stage accumulation; `integer.ops` has the order of the products; not in hls4ml).  on_layer: is called
+    with a `model.post_training.quantize.QuantizedLayer` after each layer.
 
     Raises what `convert` raises; ConfigurationError for data with NaN.
     """
@@ -130,7 +133,7 @@ def quantize(
     recipe = Recipe(method, budget, refine, correct_bias)
     bits, places = (acc_bits, weight_bits, act_bits), (layers, first, last)
     return post_training.quantize(
-        model, data, *bits, method, *places, recipe, samples, seed, on_layer or (lambda layer: None)
+        model, data, *bits, method, *places, recipe, samples, seed, tile, on_layer or (lambda layer: None)
     )
 
 
@@ -338,7 +341,7 @@ def _with_references(model):
     from a2q_keras.model import forward
 
     program, tensors = export_with_tensors(model)
-    widest = max(certificate.certify(program).acc_bits.values(), default=0)
+    widest = max((layer.result_bits for layer in certificate.certify(program).layers), default=0)
     exact = widest <= forward.EXACT_BITS
     return program, {"keras": forward.reference(model, tensors, program.formats)} if exact else {}
 

@@ -129,6 +129,9 @@ def quantize(
     act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
     method: Annotated[str, typer.Option(help="gpfq, optq or exact")] = "gpfq",
     samples: Annotated[int, typer.Option(help="Inputs that are used, the first ones")] = 1024,
+    tile: Annotated[
+        int | None, typer.Option(help="Products of an inner accumulator of acc-bits bits; default: one sums all")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Where the quantized model goes")] = Path("quantized.keras"),
     seed: int = 0,
     as_json: AsJson = False,
@@ -137,7 +140,8 @@ def quantize(
     quiet.start_keras()
     from a2q_keras.cli import quantize as run
 
-    layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, samples, seed)
+    options = {"samples": samples, "seed": seed, "tile": tile}
+    layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, **options)
     run.show(layers, output, as_json)
 
 

@@ -10,9 +10,15 @@ from rich.table import Table
 from a2q_keras.integer.certificate import Certificate
 from a2q_keras.resources.usage import ResourceReport
 
+TILE_COLUMNS = ("tile", "outer")
+
 
 def accumulator_table(certificate: Certificate) -> Table:
-    """One row per accumulator layer: bits asked, needed, by data type, as hls4ml would take; slack; sparsity."""
+    """One row per accumulator layer: bits asked, needed, by data type, as hls4ml would take; slack; sparsity.
+
+    With tiles the bits are those of the inner accumulators, and two columns more have the tile and the outer bits.
+    """
+    tiled = any(layer.tile is not None for layer in certificate.layers)
     table = Table(title=f"Accumulators of {certificate.program}")
     table.add_column("layer")
     for title in (
@@ -27,7 +33,8 @@ def accumulator_table(certificate: Certificate) -> Table:
         "worst channel",
     ):
         table.add_column(title, justify="right")
-    table.add_column("zero weights", justify="right")
+    for title in ("zero weights", *(TILE_COLUMNS if tiled else ())):
+        table.add_column(title, justify="right")
     table.add_column("proven")
     for layer in certificate.layers:
         table.add_row(
@@ -42,6 +49,7 @@ def accumulator_table(certificate: Certificate) -> Table:
             str(layer.hls4ml_bits),
             str(layer.worst_channel),
             f"{layer.sparsity:.1%}",
+            *(_tile_cells(layer.tile, layer.result_bits) if tiled else ()),
             "yes" if layer.slack >= 0 else "NO: can overflow",
         )
     return table
@@ -69,6 +77,10 @@ def types_table(rows: list[dict]) -> Table:
     return table
 
 
+def _tile_cells(tile: int | None, outer_bits: int | None) -> tuple[str, str]:
+    return ("-", "-") if tile is None else (str(tile), str(outer_bits))
+
+
 def accumulator_rows(certificate: Certificate) -> list[dict]:
     """The same figures as plain data for JSON."""
     return [
@@ -85,6 +97,8 @@ def accumulator_rows(certificate: Certificate) -> list[dict]:
             "hls4ml_bits": layer.hls4ml_bits,
             "worst_channel": layer.worst_channel,
             "sparsity": layer.sparsity,
+            "tile": layer.tile,
+            "outer_bits": None if layer.tile is None else layer.result_bits,
         }
         for layer in certificate.layers
     ]
@@ -92,17 +106,19 @@ def accumulator_rows(certificate: Certificate) -> list[dict]:
 
 def quantization_table(layers) -> Table:
     """One row per layer of post-training quantization: bits, share of the accumulator that is used, errors."""
+    tiled = any(layer.tile is not None for layer in layers)
     table = Table(title="Post-training quantization")
     table.add_column("layer")
-    for title in ("K x C", "asked", "needed", "budget used", "zero weights", "scale", "error before", "error after"):
+    titles = ("K x C", "asked", "needed", *(TILE_COLUMNS if tiled else ()), "budget used", "zero weights", "scale")
+    for title in (*titles, "error before", "error after", "seconds"):
         table.add_column(title, justify="right")
-    table.add_column("seconds", justify="right")
     for layer in layers:
         table.add_row(
             layer.name,
             f"{layer.k} x {layer.channels}",
             str(layer.acc_bits),
             str(layer.needed_bits),
+            *(_tile_cells(layer.tile, layer.outer_bits) if tiled else ()),
             f"{layer.budget_used:.1%}",
             f"{layer.zero_weights:.1%}",
             f"2^{layer.scale_log2}",

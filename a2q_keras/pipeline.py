@@ -221,9 +221,10 @@ def resources(
 
     design: what `to_rtl` returned, or a model or program: `to_rtl` then builds it with `acc_bits` (or "trained") and
     `options`.  family: "xcup" (UltraScale+) or "xc7" (7 series).  dsp: whether multipliers may be used.  by_layer: of a
-    model or program, each op is synthesised alone and the counts are added: for networks that are too large as a whole.
-    It overstates a little, and the report says which it is.  by_module: also the usage of each module of the design.
-    on_layer: is called with the name of each op before it.  A2Q_CACHE=FOLDER keeps reports there, by content.
+    model or program, each op is synthesised alone and the counts are added: for networks that are too large as a whole;
+    or names of ops, of which only these are counted.  The report says which it is.  by_module: also the usage of each
+    module of the design.  on_layer: is called with the name of each op before it.  A2Q_CACHE=FOLDER keeps reports
+    there, by content.
 
     Raises ToolMissingError without Yosys, ToolFailedError where it fails, and what `to_rtl` raises.
     """
@@ -236,7 +237,8 @@ def resources(
     program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
     announce = on_layer or (lambda name: None)
     if by_layer:
-        return synthesis.of_layers(program, how, announce, **options)
+        only = () if by_layer is True else tuple(by_layer)
+        return synthesis.of_layers(program, how, only, announce, **options)
     return synthesis.of_design(styles.build(program, on_op=announce, **options), how)
 
 

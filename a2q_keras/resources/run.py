@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
-from a2q_keras.errors import FileError
+from a2q_keras.errors import ConfigurationError, FileError
 from a2q_keras.integer.graph import Input, IntegerProgram, Op, Reshape, sources
 from a2q_keras.resources import yosys
 from a2q_keras.resources.usage import ResourceReport, Usage
@@ -62,16 +62,23 @@ def _load(path: Path) -> ResourceReport | None:
 
 
 def of_layers(
-    program: IntegerProgram, how: Synthesis, on_layer: Callable[[str], None] = lambda name: None, **options
+    program: IntegerProgram,
+    how: Synthesis,
+    only: Sequence[str] = (),
+    on_layer: Callable[[str], None] = lambda name: None,
+    **options,
 ) -> ResourceReport:
     """The report of a program whose ops are built and synthesised one by one, and added; options: of the style.
 
-    An op alone takes every code of its inputs' formats, and registers stand at its ports: the sum is more than the
-    whole design.  on_layer: is called with the name of each op before it.
+    An op alone takes every code of its inputs' formats, and registers stand at its ports: the whole design may need
+    less.  only: names of ops, or all.  on_layer: is called with the name of each op before it.
     """
+    unknown = sorted(set(only) - {op.name for op in program.ops})
+    if unknown:
+        raise ConfigurationError(f"{program.name!r} has no layer {unknown[0]!r}; its ops are {_names(program)}")
     reports = {}
     for op in program.ops:
-        if not isinstance(op, Reshape):
+        if op.name in only if only else not isinstance(op, Reshape):
             on_layer(op.name)
             reports[op.name] = of_design(styles.build(alone(program, op), **options), how)
     total = reduce(Usage.__add__, (report.total for report in reports.values()), Usage())
@@ -79,6 +86,10 @@ def of_layers(
     estimates = [report.estimated_luts or 0 for report in reports.values()]
     origin = (program.name, program.digest(), YOSYS.version(), how.family, how.dsp, BY_LAYER)
     return ResourceReport(*origin, total, parts, sum(estimates))
+
+
+def _names(program) -> str:
+    return ", ".join(op.name for op in program.ops)
 
 
 def alone(program: IntegerProgram, op: Op) -> IntegerProgram:

@@ -14,6 +14,7 @@ from a2q_keras.cosim.folded_driver import DRIVER
 from a2q_keras.errors import ConfigurationError, ToolFailedError
 from a2q_keras.integer import storage
 from a2q_keras.integer.graph import Input, IntegerProgram, sources
+from a2q_keras.rtl import styles
 from a2q_keras.rtl.design import Port, RtlDesign
 from a2q_keras.rtl.folded.build import Registers, accumulator_registers, fold
 from a2q_keras.rtl.folded.folding import Folding
@@ -119,7 +120,7 @@ def outputs(program: IntegerProgram, codes: list, options: Mapping[str, object],
 
     Programs of several chains side by side, such as `vectors.isolate` makes, run one chain after the other.
     """
-    folding = Folding(**{key: value for key, value in options.items() if key != "style"})
+    folding = styles.configure(**options)
     found = {}
     with tempfile.TemporaryDirectory(prefix="a2q_folded_") as scratch:
         for i, chain in enumerate(chains(program)):

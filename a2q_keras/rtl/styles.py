@@ -38,10 +38,16 @@ def build(
     on_op: is called with the name of each op before it is built.  Raises ConfigurationError for an unknown style or
     option, and what the style raises.
     """
+    config = configure(style, **options)
+    return STYLES[style].build(program, config, on_op)
+
+
+def configure(style: str, **options):
+    """The record of a style's options.  Raises ConfigurationError for an unknown style or option."""
     if style not in STYLES:
         raise ConfigurationError(f"style {style!r} is unknown; there are {', '.join(STYLES)}")
     known = [field.name for field in fields(STYLES[style].config)]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ConfigurationError(f"style {style!r} has no option {unknown[0]!r}; it has {', '.join(known)}")
-    return STYLES[style].build(program, STYLES[style].config(**options), on_op)
+    return STYLES[style].config(**options)

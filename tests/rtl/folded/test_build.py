@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from a2q_keras.errors import AccumulatorOverflowError, ToolMissingError
+from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, ToolMissingError
 from a2q_keras.pipeline import to_rtl
 from a2q_keras.rtl.folded import build
 from a2q_keras.rtl.folded.folding import Folding
@@ -41,3 +41,8 @@ def test_to_rtl_makes_it_with_proven_accumulators_only(tmp_path):
     assert (tmp_path / "folded.v").read_text() == design.files["folded.v"]
     with pytest.raises(AccumulatorOverflowError, match="layer 'fc/1'"):
         to_rtl(program, acc_bits={"fc/1": 8}, style="folded")
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(ConfigurationError, match="style 'folded' has no option 'pes'; it has pe, simd, cycles"):
+        to_rtl(programs.mlp(), acc_bits=None, style="folded", pes=2)

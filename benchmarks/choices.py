@@ -29,13 +29,13 @@ from rich.progress import track
 import a2q_keras as a2q
 from a2q_keras.callbacks import AccumulatorSchedule, accumulator_layers
 from a2q_keras.integer import storage
-from a2q_keras.layers import base
+from a2q_keras.layers import search
 from a2q_keras.numerics import bounds, projection
 from a2q_keras.zoo.train import accuracy, fit_classifier
 
 CASES = (("magic_gamma", (7, 6)), ("dry_bean", (8,)))
 SEEDS = (10, 11)
-SEARCH_EVERY = base.SEARCH_EVERY
+SEARCH_EVERY = search.SEARCH_EVERY
 
 
 class PulledIn(keras.callbacks.Callback):
@@ -88,7 +88,7 @@ def run(dataset, float_model, acc_bits, variant, seed):
     """Test accuracy of one training."""
     task = bench.TASKS[dataset.name]
     task = replace(task, rate=variant.get("rate", task.rate))
-    base.SEARCH_EVERY = variant.get("search", SEARCH_EVERY)
+    search.SEARCH_EVERY = variant.get("search", SEARCH_EVERY)
     keras.utils.set_random_seed(seed)
     start = variant.get("start", lambda model: model)(float_model)
     model = a2q.convert(start, acc_bits, 4, 4, data=dataset.x_train, **task.settings)

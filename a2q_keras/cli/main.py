@@ -30,7 +30,7 @@ Backend = Annotated[str, typer.Option(help="hls4ml backend, such as Vitis")]
 IoType = Annotated[str, typer.Option(help="io_parallel or io_stream")]
 Strategy = Annotated[str, typer.Option(help="Latency, Resource, resource_unrolled or distributed_arithmetic")]
 ReuseFactor = Annotated[int, typer.Option(help="How often a multiplier is used for one result")]
-Style = Annotated[str, typer.Option(help="Style of hardware, such as parallel")]
+Style = Annotated[str, typer.Option(help="Style of hardware: parallel or folded")]
 AddersPerStage = Annotated[int | None, typer.Option(help="Adders in a row between registers; 0: combinational")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 
@@ -199,6 +199,9 @@ def rtl(
     language: Annotated[str | None, typer.Option(help="verilog or vhdl")] = None,
     adders_per_stage: AddersPerStage = None,
     clock_period: Annotated[float | None, typer.Option(help="Clock period in ns")] = None,
+    pe: Annotated[int | None, typer.Option(help="folded: output channels at a time")] = None,
+    simd: Annotated[int | None, typer.Option(help="folded: products of each of them in a cycle")] = None,
+    cycles: Annotated[int | None, typer.Option(help="folded: clock cycles per sample, instead of these two")] = None,
     as_json: AsJson = False,
 ):
     """Write the network as Verilog or VHDL, with its certificate."""
@@ -206,12 +209,13 @@ def rtl(
 
     program = _program(model)
     options = {"language": language, "clock_period": clock_period, "adders_per_stage": adders_per_stage}
+    options |= {"pe": pe, "simd": simd, "cycles": cycles}
     chosen = {name: value for name, value in options.items() if value is not None}
     with _waiting("building the hardware") as status:
         told = {"on_op": lambda name: status.update(f"building the hardware: {name}")}
         design = pipeline.to_rtl(program, _widths(program, acc_bits), output_dir, style, **told, **chosen)
-    cycles = f"{design.latency} clock cycles" if design.latency else "combinational"
-    _say(f"{output_dir}: {design.top} in {len(design.sources)} files, {cycles}", as_json)
+    timing = {None: "streams", 0: "combinational"}.get(design.latency, f"{design.latency} clock cycles")
+    _say(f"{output_dir}: {design.top} in {len(design.sources)} files, {timing}", as_json)
     if as_json:
         _finish({"output_dir": str(output_dir), "files": list(design.files), "latency": design.latency}, True)
 

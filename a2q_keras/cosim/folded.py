@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from a2q_keras.cosim.compare import port
 from a2q_keras.cosim.folded_driver import DRIVER
 from a2q_keras.errors import ConfigurationError, ToolFailedError
 from a2q_keras.integer import storage
+from a2q_keras.integer.graph import Input, IntegerProgram, sources
+from a2q_keras.rtl import styles
 from a2q_keras.rtl.design import Port, RtlDesign
-from a2q_keras.rtl.folded.build import Registers
+from a2q_keras.rtl.folded.build import Registers, accumulator_registers, fold
+from a2q_keras.rtl.folded.folding import Folding
+from a2q_keras.rtl.folded.stages import plan
 from a2q_keras.tools import VERILATOR, run_built
 
 WORD = 32
+# what the driver gains by optimisation is less than the compiler takes for it
+FAST_COMPILE = ("-CFLAGS", "-O0", "-MAKEFLAGS", "OPT_GLOBAL=-O0")
 # the registers stay as they are in the hardware; this only lets the driver read them
 WATCH = """`verilator_config
 public_flat_rd -module "*accumulate*" -var "acc*"
@@ -96,41 +104,80 @@ def compiled(design: RtlDesign, registers: dict[str, Registers], folder) -> Simu
     storage.write_text(folder / "watch.vlt", WATCH)
     storage.write_text(folder / "watch.h", _watch(design, registers))
     storage.write_text(folder / "driver.cpp", DRIVER)
-    flags = ["--cc", "--exe", "--build", "-O3", "-Wno-fatal", "-CFLAGS", "-O0", "--top-module", design.top]
+    flags = ["--cc", "--exe", "--build", "-O3", "-Wno-fatal", *FAST_COMPILE, "--top-module", design.top]
     VERILATOR.run([*flags, "-o", "simulation", "watch.vlt", *design.sources, "driver.cpp"], cwd=folder)
     return Simulation(design, folder, tuple(registers))
 
 
-def packed(port: Port, codes) -> np.ndarray:
+def simulation(program: IntegerProgram, folding: Folding, folder) -> Simulation:
+    """The compiled simulation of a program in folded hardware, with the accumulators that it has."""
+    registers = accumulator_registers(plan(program, {}, folding))
+    return compiled(fold(program, {}, folding), registers, folder)
+
+
+def outputs(program: IntegerProgram, codes: list, options: Mapping[str, object], folder=None) -> dict[str, np.ndarray]:
+    """Codes by output port for codes of every input: the co-simulation engine for style folded.
+
+    Programs of several chains side by side, such as `vectors.isolate` makes, run one chain after the other.
+    """
+    folding = styles.configure(**options)
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="a2q_folded_") as scratch:
+        for i, chain in enumerate(chains(program)):
+            given = codes[program.inputs.index(chain.inputs[0])]
+            hardware = simulation(chain, folding.only(chain.shapes), Path(folder or scratch, f"chain{i}"))
+            found[port(chain.outputs[0])] = hardware.run(given, Stalls()).codes
+    return found
+
+
+def chains(program: IntegerProgram) -> list[IntegerProgram]:
+    """For each output a program of what it needs; a program with one output is one."""
+    if len(program.outputs) == 1:
+        return [program]
+    return [_chain_to(program, name) for name in program.outputs]
+
+
+def _chain_to(program: IntegerProgram, output: str) -> IntegerProgram:
+    needed, nodes = {output}, []
+    for node in reversed((*program.inputs, *program.ops)):
+        if node.name in needed:
+            needed.update(sources(node))
+            nodes.insert(0, node)
+    inputs = tuple(node for node in nodes if isinstance(node, Input))
+    ops = tuple(node for node in nodes if not isinstance(node, Input))
+    return IntegerProgram(f"{program.name}, {output}", inputs, ops, (output,))
+
+
+def packed(bus: Port, codes) -> np.ndarray:
     """uint32 words (beats, words) of codes (samples, *shape): each beat in whole words, the first code lowest."""
-    bits, per_beat = port.format.bits, port.per_beat
+    bits, per_beat = bus.format.bits, bus.per_beat
     beats = np.asarray(codes, np.int64).reshape(-1, per_beat)
     planes = (beats[:, :, None] >> np.arange(bits)) & 1
-    flat = np.zeros((len(beats), _words(port) * WORD), np.uint8)
+    flat = np.zeros((len(beats), _words(bus) * WORD), np.uint8)
     flat[:, : bits * per_beat] = planes.reshape(len(beats), -1)
     return np.packbits(flat, axis=1, bitorder="little").view("<u4")
 
 
-def unpacked(port: Port, words: np.ndarray, samples: int) -> np.ndarray:
+def unpacked(bus: Port, words: np.ndarray, samples: int) -> np.ndarray:
     """int64 codes (samples, *shape) of what `packed` makes; the inverse."""
-    bits, per_beat = port.format.bits, port.per_beat
-    octets = np.ascontiguousarray(words.reshape(-1, _words(port)), "<u4").view(np.uint8)
+    bits, per_beat = bus.format.bits, bus.per_beat
+    octets = np.ascontiguousarray(words.reshape(-1, _words(bus)), "<u4").view(np.uint8)
     flat = np.unpackbits(octets, axis=1, bitorder="little")[:, : bits * per_beat]
     weights = 1 << np.arange(bits, dtype=np.int64)
-    weights[-1] *= -1 if port.format.signed else 1
-    return (flat.reshape(-1, bits).astype(np.int64) @ weights).reshape(samples, *port.shape)
+    weights[-1] *= -1 if bus.format.signed else 1
+    return (flat.reshape(-1, bits).astype(np.int64) @ weights).reshape(samples, *bus.shape)
 
 
-def _per_sample(port: Port) -> int:
-    return int(np.prod(port.shape)) // port.per_beat
+def _per_sample(bus: Port) -> int:
+    return int(np.prod(bus.shape)) // bus.per_beat
 
 
-def _beats(port: Port, samples: int) -> int:
-    return samples * _per_sample(port)
+def _beats(bus: Port, samples: int) -> int:
+    return samples * _per_sample(bus)
 
 
-def _words(port: Port) -> int:
-    return -(-port.format.bits * port.per_beat // WORD)
+def _words(bus: Port) -> int:
+    return -(-bus.format.bits * bus.per_beat // WORD)
 
 
 def _watch(design: RtlDesign, registers: dict[str, Registers]) -> str:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from a2q_keras.cosim import buses, rtl_build
+from a2q_keras.cosim import buses, folded, rtl_build
 from a2q_keras.cosim.compare import port
 from a2q_keras.errors import ToolFailedError
 from a2q_keras.hls.settings import HlsConfig
@@ -92,8 +92,11 @@ def run(
     `rtl.styles.build`.
     """
     config = config or HlsConfig()
+    codes = [node.format.quantize(array) for node, array in zip(program.inputs, values)]
+    if options.get("style") == "folded":
+        return folded.outputs(program, codes, options, config.output_dir)
     design = styles.build(program, **options)
     if config.output_dir:
         design.write(config.output_dir)
-    found = simulate(design, [node.format.quantize(array) for node, array in zip(program.inputs, values)])
+    found = simulate(design, codes)
     return {port(name): codes for name, codes in zip(program.outputs, found)}

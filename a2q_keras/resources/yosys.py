@@ -64,7 +64,7 @@ def script(design: RtlDesign, family: str, dsp: bool, by_module: bool) -> str:
             f"read_verilog {' '.join(design.sources)}",
             f"hierarchy -top {design.top}",
             *([f"setattr -mod -set keep_hierarchy 1 {kept}"] if by_module else []),
-            f"synth_xilinx -family {family} -flatten -top {design.top}{'' if dsp else ' -nodsp'}",
+            f"synth_xilinx -family {family} -flatten -noiopad -top {design.top}{'' if dsp else ' -nodsp'}",
             f"tee -q -o {STATISTICS} stat -json",
         ]
     )

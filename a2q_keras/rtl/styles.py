@@ -10,6 +10,8 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.rtl import parallel
 from a2q_keras.rtl.design import RtlDesign
+from a2q_keras.rtl.folded import build as folded
+from a2q_keras.rtl.folded.folding import Folding
 
 
 class Style(NamedTuple):
@@ -19,7 +21,10 @@ class Style(NamedTuple):
     build: Callable
 
 
-STYLES = {"parallel": Style(parallel.ParallelConfig, parallel.build)}
+STYLES = {
+    "parallel": Style(parallel.ParallelConfig, parallel.build),
+    "folded": Style(Folding, folded.build),
+}
 
 
 def build(
@@ -33,10 +38,16 @@ def build(
     on_op: is called with the name of each op before it is built.  Raises ConfigurationError for an unknown style or
     option, and what the style raises.
     """
+    config = configure(style, **options)
+    return STYLES[style].build(program, config, on_op)
+
+
+def configure(style: str, **options):
+    """The record of a style's options.  Raises ConfigurationError for an unknown style or option."""
     if style not in STYLES:
         raise ConfigurationError(f"style {style!r} is unknown; there are {', '.join(STYLES)}")
     known = [field.name for field in fields(STYLES[style].config)]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ConfigurationError(f"style {style!r} has no option {unknown[0]!r}; it has {', '.join(known)}")
-    return STYLES[style].build(program, STYLES[style].config(**options), on_op)
+    return STYLES[style].config(**options)

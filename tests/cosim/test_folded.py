@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from a2q_keras.cosim import folded, vectors
+from a2q_keras.cosim.run import cosim
 from a2q_keras.integer.graph import Conv, Input, IntegerProgram, MaxPool, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.rtl.design import Port
@@ -89,3 +90,22 @@ def test_packing_and_unpacking_are_inverse():
         port = Port("i", "x", (2 * per_beat,), FixedPoint(bits, 0, signed), per_beat=per_beat)
         codes = np.random.default_rng(0).integers(port.format.lo, port.format.hi + 1, (7, 2 * per_beat))
         np.testing.assert_array_equal(folded.unpacked(port, folded.packed(port, codes), 7), codes)
+
+
+def test_every_output_has_a_chain_of_its_own():
+    isolated = vectors.isolate(programs.mlp())
+    found = folded.chains(isolated)
+    assert [chain.outputs for chain in found] == [(name,) for name in isolated.outputs]
+    assert all(len(chain.inputs) == len(chain.ops) == 1 for chain in found)
+
+
+class TestEngine:
+    pytestmark = needs_verilator
+
+    def test_cosim_runs_a_network_and_its_layers_alone(self):
+        entry, weight = FixedPoint(4, 0, signed=True), FixedPoint(4, 0, signed=True)
+        op = programs.dense(np.random.default_rng(0), "fc", "x", (6, 4), entry, weight)
+        program = IntegerProgram("net", (Input("x", (6,), entry),), (op,), ("fc",))
+        options = {"style": "folded", "pe": {"fc": 2}, "simd": 3}
+        report = cosim(program, engines=("rtl",), n_random=20, rtl_options=options)
+        assert report.ok and [part.name for part in report.parts][-1] == "worst cases of every layer, alone"

@@ -94,7 +94,7 @@ def test_other_families_and_languages_are_refused():
 def test_the_script_reads_relative_paths_and_keeps_modules_only_where_asked():
     assert yosys.script(DESIGN, "xcup", False, False) == (
         "read_verilog src/a.v src/model.v; hierarchy -top model; "
-        "synth_xilinx -family xcup -flatten -top model -nodsp; tee -q -o statistics.json stat -json"
+        "synth_xilinx -family xcup -flatten -noiopad -top model -nodsp; tee -q -o statistics.json stat -json"
     )
     assert "setattr -mod -set keep_hierarchy 1 part model" in yosys.script(DESIGN, "xc7", True, True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,13 @@ class Registers:
     paths: tuple[str, ...]
     enable: str
     bits: int
+
+
+def build(program: IntegerProgram, config: Folding, on_op: Callable[[str], None] = lambda name: None) -> RtlDesign:
+    """The design of a program with the accumulators that it has; see `fold`.  on_op: is called with every op's name."""
+    for op in program.ops:
+        on_op(op.name)
+    return fold(program, {}, config)
 
 
 def fold(program: IntegerProgram, accumulators: Mapping[str, int], folding: Folding) -> RtlDesign:

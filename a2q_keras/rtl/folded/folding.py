@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.rtl.folded.geometry import Geometry
@@ -25,6 +25,10 @@ class Folding:
     pe: Count = 1
     simd: Count = 1
     cycles: int | None = None
+
+    def only(self, layers: Container[str]) -> Folding:
+        """The same for some of the layers: dicts name no others."""
+        return replace(self, pe=_only(self.pe, layers), simd=_only(self.simd, layers))
 
     def names(self) -> set[str]:
         """The layers that dicts name."""
@@ -95,6 +99,12 @@ def divisors(number: int) -> list[int]:
 def _pooling_cycles(geometry: Geometry, pe: int) -> int:
     places, window = geometry.places, geometry.window
     return max(places[0] * places[1] * window[0] * window[1] * geometry.image[2], geometry.codes) // pe
+
+
+def _only(count: Count, layers: Container[str]) -> Count:
+    if not isinstance(count, Mapping):
+        return count
+    return {name: value for name, value in count.items() if name in layers or name == "*"}
 
 
 def _asked(count: Count, name: str) -> int:

@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from a2q_keras.errors import ToolMissingError
+from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, ToolMissingError
+from a2q_keras.pipeline import to_rtl
 from a2q_keras.rtl.folded import build
 from a2q_keras.rtl.folded.folding import Folding
 from a2q_keras.rtl.folded.stages import plan
@@ -31,3 +32,17 @@ def test_without_yosys_the_way_to_get_it_is_told(monkeypatch):
     monkeypatch.setenv("A2Q_YOSYS", "no-such-yosys")
     with pytest.raises(ToolMissingError, match="pip install a2q_keras"):
         build.fold(programs.mlp(), {}, FOLDING)
+
+
+def test_to_rtl_makes_it_with_proven_accumulators_only(tmp_path):
+    program = programs.mlp()
+    design = to_rtl(program, acc_bits=None, style="folded", output_dir=tmp_path, pe=FOLDING.pe, simd=FOLDING.simd)
+    assert design.files == build.fold(program, {}, FOLDING).files
+    assert (tmp_path / "folded.v").read_text() == design.files["folded.v"]
+    with pytest.raises(AccumulatorOverflowError, match="layer 'fc/1'"):
+        to_rtl(program, acc_bits={"fc/1": 8}, style="folded")
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(ConfigurationError, match="style 'folded' has no option 'pes'; it has pe, simd, cycles"):
+        to_rtl(programs.mlp(), acc_bits=None, style="folded", pes=2)

@@ -44,3 +44,7 @@ def test_errors_name_the_legal_values(folding, told):
 def test_pooling_names_its_legal_values():
     with pytest.raises(ConfigurationError, match="pe=3 divides nothing there; allowed are 1, 2, 4"):
         choose_pooling("pool", CONV, Folding(pe=3))
+
+
+def test_a_folding_of_some_layers_only():
+    assert Folding({"a": 2, "b": 3, "*": 4}, 2).only(("a",)) == Folding({"a": 2, "*": 4}, 2)

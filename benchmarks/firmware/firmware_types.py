@@ -65,8 +65,8 @@ def markdown(found: dict[str, list[dict]]) -> str:
         "",
         f"Networks of the zoo with their first weights, W{WEIGHT_BITS}A{ACT_BITS}, by layer. *auto*: what hls4ml takes "
         "from the data types. *bit_exact*: what its pass of that name takes from the weights, without a bound on them "
-        f"and with the weights projected to {ACC_BITS} bits (-: it cannot handle the layer; of a depthwise convolution it "
-        "adds all channels up). *needed*: the exact condition on the projected weights. *a2q_keras*: `accum_t` of "
+        f"and with the weights projected to {ACC_BITS} bits (-: it cannot handle the layer; of a depthwise convolution "
+        "it adds all channels up). *needed*: the exact condition on the projected weights. *a2q_keras*: `accum_t` of "
         f"the firmware. Made by `{COMMAND}`.",
         "",
         "The pass finds the width that given weights need; the bound makes them need no more than was asked for.",

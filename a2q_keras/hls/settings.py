@@ -29,6 +29,9 @@ class Backend(NamedTuple):
     missing: tuple[str, ...] = ()
     missing_in_streams: tuple[tuple[str, int], ...] = ()
     least_bits: int = 1
+    most_reused: float = float(
+        "inf"
+    )  # weights of a convolution with a reuse factor above 1: its writer fails with more
     part: str = ""  # in place of the default part, which is another vendor's
     only_resource: bool = False
     simulated: bool = True  # whether g++ compiles its C simulation
@@ -40,7 +43,14 @@ BACKENDS = {
     "Vitis": Backend(STRATEGIES),
     "Vivado": Backend(STRATEGIES),
     "Quartus": Backend(
-        ("Latency", "Resource"), False, False, ("Crop",), (("Transpose", 3),), least_bits=2, only_resource=True
+        ("Latency", "Resource"),
+        False,
+        False,
+        ("Crop",),
+        (("Transpose", 3),),
+        least_bits=2,
+        most_reused=2048,
+        only_resource=True,
     ),
     "Catapult": Backend(
         ("Latency", "Resource"),
@@ -212,7 +222,8 @@ def _legal(config, strategy: str, product: Product) -> list[int]:
     """
     if strategy == "Latency":
         return []
-    if strategy == "distributed_arithmetic":
+    too_many = product.places and product.inputs * product.outputs > BACKENDS[config.backend].most_reused
+    if strategy == "distributed_arithmetic" or too_many:
         return [1]
     few = _divisors(product.inputs)
     legal = (

@@ -247,6 +247,28 @@ def resources(
 
 
 @app.command()
+def project(
+    folder: Annotated[Path, typer.Argument(help="A design: a folder with recipe.json", show_default=False)],
+    output_dir: Annotated[Path | None, typer.Option(help="Where the project goes, by default FOLDER/output")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train anew, and keep the new program and manifest")] = False,
+    as_json: AsJson = False,
+):
+    """Rebuild a reference design from its recipe and compare it with its manifest; exit 1 on a difference."""
+    quiet.start_keras()
+    from a2q_keras.cli import project as run
+
+    output = output_dir or folder / "output"
+    manifest = run.rebuild(folder, output, train, quiet=as_json)
+    wrong = run.differences(manifest, run.kept(folder))
+    _finish(manifest | {"differing": wrong}, as_json)
+    if not wrong:
+        _say(f"{output}: {len(manifest['files'])} files, all as {folder / run.MANIFEST} says", as_json)
+    else:
+        print(f"a2q: not as in {folder / run.MANIFEST}: {', '.join(wrong)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@app.command()
 def cosim(
     model: Model,
     acc_bits: AccBits = "trained",

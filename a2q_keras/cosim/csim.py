@@ -20,7 +20,7 @@ from a2q_keras.cosim.compare import port
 from a2q_keras.errors import ConfigurationError, ToolFailedError
 from a2q_keras.hls.layers import FirmwarePlan, plan
 from a2q_keras.hls.project import build
-from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.hls.settings import BACKENDS, HlsConfig
 from a2q_keras.integer.graph import Input, IntegerProgram
 from a2q_keras.tools import CACHE, GXX, run_python
 
@@ -65,6 +65,11 @@ def run(program: IntegerProgram, values: list, config: HlsConfig | None = None) 
 
 def compile_firmware(program: IntegerProgram, config: HlsConfig) -> Firmware:
     """Write the hls4ml project of `program`, with tracing, into `config.output_dir` and compile it."""
+    if not BACKENDS[config.backend].simulated:
+        raise ConfigurationError(
+            f"the C simulation of backend {config.backend} needs its own compiler, which is not supported; to_hls "
+            "writes the project and checks its graph, cosim runs another backend"
+        )
     GXX.find()
     _check_widths(program)
     folder = Path(str(config.output_dir)).resolve()

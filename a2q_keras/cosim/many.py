@@ -76,3 +76,5 @@ def outcome(job: Job) -> Outcome:
         return run.cosim(job.program, job.x, ("csim",), job.n_random, job.seed, job.config)
     except A2QError as error:
         return error
+    except Exception as error:  # of hls4ml, which has no errors of its own: the other jobs go on
+        return ToolFailedError(f"{job.program.name!r}: hls4ml failed with {type(error).__name__}: {error}")

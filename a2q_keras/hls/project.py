@@ -11,7 +11,7 @@ import warnings
 from a2q_keras.errors import ConfigurationError, ToolMissingError
 from a2q_keras.hls.check import check
 from a2q_keras.hls.layers import FirmwarePlan, layer_config, plan
-from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.hls.settings import BACKENDS, HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 
 
@@ -61,7 +61,7 @@ def _hls4ml_config(firmware, config) -> dict:
         output_dir=str(config.output_dir or tempfile.mkdtemp(prefix="a2q_hls_")),
         project_name=config.project_name,
         backend=config.backend,
-        part=config.part,
+        part=(config.part == HlsConfig.part and BACKENDS[config.backend].part) or config.part,
         clock_period=config.clock_period,
         io_type=config.io_type,
         **config.options,

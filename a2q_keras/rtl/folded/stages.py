@@ -112,6 +112,8 @@ def _stage(program: IntegerProgram, op: Op, folding: Folding) -> Stage | None:
 
 
 def _mac(op: Dense | Conv, source, result, geometry: Geometry, folding: Folding) -> MacStage:
+    if op.tile is not None:
+        raise _refused(op, f"its accumulators work in tiles of {op.tile} products, and folded ones have one stage yet")
     weights = op.weights.reshape(-1, op.weights.shape[-1])
     fold = choose(op.name, geometry, weights.shape[1], folding)
     return MacStage(op.name, weights, op.bias, op.weight_format, source, result, geometry, fold)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,9 +40,12 @@ def test_other_ops_are_refused_and_the_alternative_named(ops, told):
     assert told in str(error.value) and 'style="parallel"' in str(error.value)
 
 
-def test_groups_and_early_outputs_are_refused():
+def test_groups_tiles_and_early_outputs_are_refused():
     with pytest.raises(UnsupportedLayerError, match=r"layer 'conv' \(Conv\): its 2 groups"):
         plan(convolution((4, 4, 2), (2, 2), groups=2), {}, Folding())
+    tiled = replace(programs.mlp().accumulator_ops[0], source="x", tile=4)
+    with pytest.raises(UnsupportedLayerError, match="its accumulators work in tiles of 4 products"):
+        plan(IntegerProgram("net", (Input("x", (16,), X.format),), (tiled,), (tiled.name,)), {}, Folding())
     ops = (Quantize("a", "x", X.format), Quantize("b", "a", X.format))
     with pytest.raises(UnsupportedLayerError, match="a chain from one input to its last layer"):
         plan(IntegerProgram("net", (X,), ops, ("a",)), {}, Folding())

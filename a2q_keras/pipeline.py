@@ -9,11 +9,11 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from a2q_keras.cosim import package
+from a2q_keras.cosim import many, package
 from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.report import CosimReport
 from a2q_keras.errors import A2QError, ConfigurationError, FileError
-from a2q_keras.hls import project
+from a2q_keras.hls import inference, project
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
@@ -106,6 +106,7 @@ def quantize(
     correct_bias=True,
     samples=1024,
     seed=0,
+    tile=None,
     on_layer=None,
 ):
     """The accumulator-aware model for a float or QKeras one, without training: seconds to minutes, no gradients.
@@ -119,8 +120,10 @@ def quantize(
     fit).  budget: "exact" (the exact condition, bias included), or "axe": as Colbert et al. have it (AXE, TMLR 2025),
     without refinement.  refine: descend further on the output error.  correct_bias: biases take mean errors away.
     layers, first, last: settings of single layers, as in `convert`, but for the method.  seed: of the rows that are
-    used of convolutions with very many; the same data and seed give the same codes.  on_layer: is called with a
-    `model.post_training.quantize.QuantizedLayer` after each layer.
+    used of convolutions with very many; the same data and seed give the same codes.  tile: None, or the products
+    that an inner accumulator of acc_bits bits sums; their sums and the bias are added in an outer one, as wide as
+    needed (multi-stage accumulation; `integer.ops` has the order of the products; not in hls4ml).  on_layer: is called
+    with a `model.post_training.quantize.QuantizedLayer` after each layer.
 
     Raises what `convert` raises; ConfigurationError for data with NaN.
     """
@@ -130,7 +133,7 @@ def quantize(
     recipe = Recipe(method, budget, refine, correct_bias)
     bits, places = (acc_bits, weight_bits, act_bits), (layers, first, last)
     return post_training.quantize(
-        model, data, *bits, method, *places, recipe, samples, seed, on_layer or (lambda layer: None)
+        model, data, *bits, method, *places, recipe, samples, seed, tile, on_layer or (lambda layer: None)
     )
 
 
@@ -239,6 +242,29 @@ def resources(
     return synthesis.of_design(styles.build(program, on_op=announce, **options), how)
 
 
+def firmware_types(model, acc_bits="trained") -> list[dict]:
+    """Per accumulator the bits that a2q_keras grants, and those that hls4ml itself would choose, as plain rows.
+
+    asked: as `to_hls` would grant; needed: by the exact condition; auto: by hls4ml's automatic types; bit_exact: by its
+    pass of that name, None where the pass cannot handle the layer.  Raises AccumulatorOverflowError as `to_hls` does.
+    """
+    program, proof = granted(model, trained_acc_bits(model) if acc_bits == "trained" else acc_bits)
+    return [
+        {
+            "layer": layer.name,
+            "k": layer.k,
+            "channels": layer.channels,
+            "weight_bits": layer.weight_bits,
+            "input": str(layer.input_format),
+            "auto": theirs.auto,
+            "bit_exact": theirs.bit_exact,
+            "needed": int(layer.needed_bits.max()),
+            "asked": layer.acc_bits,
+        }
+        for layer, theirs in zip(proof.layers, inference.inferred_bits(program))
+    ]
+
+
 def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0, **settings) -> Path:
     """Write an hls4ml project to run on another machine, and to judge there without this package; its folder.
 
@@ -290,6 +316,25 @@ def cosim(
     return replace(report, layers=cosim_run.layer_traces(report, program, config)) if trace else report
 
 
+def cosim_many(
+    model, configurations, x=None, acc_bits="trained", n_random=1000, processes=None, on_done=None
+) -> dict[str, CosimReport | A2QError]:
+    """`cosim` of a model built in many ways, several at a time: by name the report, or the error that it ended with.
+
+    configurations: by name the settings of `to_hls`, such as {"small": {"strategy": "Resource", "reuse_factor": 8}}.
+    processes: how many are built at a time, None for one per core.  on_done: is called with name and outcome when each
+    has ended.  Processes are spawned: a script needs `if __name__ == "__main__":` around the call.
+
+    Raises AccumulatorOverflowError where the widths are not proven, and ConfigurationError for a setting that is not
+    supported, before anything is built.
+    """
+    program, _ = granted(model, trained_acc_bits(model) if acc_bits == "trained" else acc_bits)
+    jobs = {
+        name: many.Job(program, HlsConfig(**settings), x, n_random) for name, settings in dict(configurations).items()
+    }
+    return many.cosim_all(jobs, processes, on_done)
+
+
 def _with_references(model):
     """The integer program and, for a Keras model, its forward pass as a reference for the comparison."""
     if isinstance(model, IntegerProgram):
@@ -298,7 +343,7 @@ def _with_references(model):
     from a2q_keras.model import forward
 
     program, tensors = export_with_tensors(model)
-    widest = max(certificate.certify(program).acc_bits.values(), default=0)
+    widest = max((layer.result_bits for layer in certificate.certify(program).layers), default=0)
     exact = widest <= forward.EXACT_BITS
     return program, {"keras": forward.reference(model, tensors, program.formats)} if exact else {}
 

@@ -87,6 +87,11 @@ def run_python(script, *args, cwd=None, timeout: float = TIMEOUT) -> str:
     return _run(Path(script).stem, [sys.executable, str(script), *map(str, args)], cwd, timeout)
 
 
+def run_built(program, *args, cwd=None, timeout: float = TIMEOUT) -> str:
+    """Run a program that was compiled here, by its path, and return what it printed; raises ToolFailedError."""
+    return _run(Path(program).name, [str(Path(program).absolute()), *map(str, args)], cwd, timeout)
+
+
 def _run(name: str, command: list[str], cwd, timeout: float) -> str:
     # a session of its own, so that the time-out also ends what the program started (g++ starts cc1plus)
     process = subprocess.Popen(

@@ -53,7 +53,7 @@ TABLE = {
     "hls": Row(
         ("integer.graph", "integer.checks", "numerics"), ("numpy", "hls4ml", "da4ml"), inside=("hls4ml", "da4ml")
     ),
-    "rtl": Row(("integer.graph", "integer.storage", "numerics"), ("numpy", "da4ml"), inside=("da4ml",)),
+    "rtl": Row(("integer.graph", "integer.storage", "numerics"), ("numpy", "da4ml", "amaranth"), inside=("da4ml",)),
     "cosim": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "resources": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "report": Row(("numerics", *RECORDS), ("numpy", "rich", "matplotlib"), inside=("matplotlib",)),

@@ -129,6 +129,9 @@ def quantize(
     act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
     method: Annotated[str, typer.Option(help="gpfq, optq or exact")] = "gpfq",
     samples: Annotated[int, typer.Option(help="Inputs that are used, the first ones")] = 1024,
+    tile: Annotated[
+        int | None, typer.Option(help="Products of an inner accumulator of acc-bits bits; default: one sums all")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Where the quantized model goes")] = Path("quantized.keras"),
     seed: int = 0,
     as_json: AsJson = False,
@@ -137,7 +140,8 @@ def quantize(
     quiet.start_keras()
     from a2q_keras.cli import quantize as run
 
-    layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, samples, seed)
+    options = {"samples": samples, "seed": seed, "tile": tile}
+    layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, **options)
     run.show(layers, output, as_json)
 
 
@@ -153,6 +157,9 @@ def convert(
     strategy: Strategy = "Latency",
     reuse_factor: ReuseFactor = 1,
     vectors: Annotated[int, typer.Option(help="Also write test vectors, golden outputs and check_cosim.py")] = 0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also show the accumulator bits that hls4ml would choose itself")
+    ] = False,
     as_json: AsJson = False,
 ):
     """Write an hls4ml project whose every accum_t has the asked width, with its certificate."""
@@ -172,8 +179,15 @@ def convert(
         proof.save(output_dir / "certificate.json")
         program.save(output_dir / "program.a2q")
     _say(f"{output_dir}: hls4ml project, certificate.json, program.a2q; accumulators {proof.acc_bits}", as_json)
+    types = pipeline.firmware_types(program, widths) if compare else []
+    if types and not as_json:
+        from a2q_keras.report import tables
+
+        tables.show(tables.types_table(types))
     if as_json:
-        _finish({"output_dir": str(output_dir), "acc_bits": proof.acc_bits}, True)
+        _finish(
+            {"output_dir": str(output_dir), "acc_bits": proof.acc_bits} | ({"types": types} if compare else {}), True
+        )
 
 
 @app.command()

@@ -134,9 +134,11 @@ def simulate(firmware: Firmware, values: list) -> dict[str, np.ndarray]:
         "layers": {name: prod(program.shapes[tensor]) for tensor, name in layers.items()},
     }
     found = _in_child(job, [_rows(node, array) for node, array in zip(program.inputs, values)])
-    keys = {f"layer {name}": (tensor, tensor) for tensor, name in layers.items()}
-    keys |= {f"output {i}": (port(tensor), tensor) for i, tensor in enumerate(program.outputs)}
-    return {name: _codes(program, tensor, found[key]) for key, (name, tensor) in keys.items()}
+    # a layer may hold several tensors: those of ops that change nothing
+    computed = {tensor: _codes(program, tensor, found[f"layer {name}"]) for tensor, name in layers.items()}
+    return computed | {
+        port(tensor): _codes(program, tensor, found[f"output {i}"]) for i, tensor in enumerate(program.outputs)
+    }
 
 
 def _rows(node: Input, array) -> np.ndarray:

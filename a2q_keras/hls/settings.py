@@ -19,23 +19,30 @@ OTHERS = "*"  # in a dict by layer name: all layers that it does not name
 
 
 class Backend(NamedTuple):
-    """What a backend of hls4ml computes exactly: strategies, averages, depthwise convolutions; and ops that it has not
-    or computes wrong, in io_stream by the number of axes, too."""
+    """What a backend of hls4ml computes exactly: strategies, averages, depthwise convolutions; ops that it has not or
+    computes wrong, in io_stream by the number of axes, too; and the fewest bits that it rounds and saturates to."""
 
     strategies: tuple[str, ...]
     averages: bool = True
     depthwise: bool = True
     missing: tuple[str, ...] = ()
     missing_in_streams: tuple[tuple[str, int], ...] = ()
+    least_bits: int = 1
 
 
-# Quartus and Catapult add up averages in the type of the input, and their depthwise convolutions are wrong or missing
+# Quartus and Catapult add up averages in the type of the input, their depthwise convolutions are wrong or missing, and
+# hls4ml writes their types of one bit with two
 BACKENDS = {
     "Vitis": Backend(STRATEGIES),
     "Vivado": Backend(STRATEGIES),
-    "Quartus": Backend(("Latency", "Resource"), False, False, ("Crop",), (("Transpose", 3),)),
+    "Quartus": Backend(("Latency", "Resource"), False, False, ("Crop",), (("Transpose", 3),), least_bits=2),
     "Catapult": Backend(
-        ("Latency", "Resource"), False, False, ("Crop",), (("Transpose", 2), ("Transpose", 3), ("Concatenate", 1))
+        ("Latency", "Resource"),
+        False,
+        False,
+        ("Crop",),
+        (("Transpose", 2), ("Transpose", 3), ("Concatenate", 1)),
+        least_bits=2,
     ),
 }
 

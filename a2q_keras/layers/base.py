@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import keras
@@ -10,7 +11,7 @@ from keras import ops
 
 from a2q_keras.errors import A2QError, ConfigurationError, InputRangeError, WeightError
 from a2q_keras.layers.upstream import Source, input_format, input_source
-from a2q_keras.numerics import bounds, quantize
+from a2q_keras.numerics import bounds, quantize, tiles
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers import weights
 from a2q_keras.quantizers.activations import format_of
@@ -18,7 +19,7 @@ from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
-SEARCH_EVERY = 24  # training steps for which the thresholds of the projection are held
+SEARCH_EVERY = 64  # training steps for which the thresholds of the projection are held
 LEAST_GAIN = 2.0**-60
 ONCE = {"aggregation": "only_first_replica"}  # state that a forward pass writes, under tf.distribute
 
@@ -40,7 +41,8 @@ class AccumulatorAware:
     Arguments it adds: acc_bits (2 to 64), weight_bits (2 to 16), method ("exact", "a2q", "a2q+" or "none"),
     input_quantizer (applied to the inputs; where absent their format is read from the model upstream), bias_quantizer
     (in addition to the grid of the accumulator, onto which every bias is rounded), bias_share (how much of the
-    accumulator a bias may take, see `bounds.largest_bias`).
+    accumulator a bias may take, see `bounds.largest_bias`), tile (None, or the products of an inner accumulator of
+    acc_bits bits; their sums are added in an outer one, see `numerics.tiles`; for methods "exact" and "none").
 
     Trained state: kernel, bias and, for methods "a2q" and "a2q+", the log2 norm of each channel and the log2 scale.
     For the other methods the scale is fitted when the layer is built or given weights, and now and then in training.
@@ -67,6 +69,13 @@ class AccumulatorAware:
         )
         self._input_source: Source | None = None
         self._connected = False
+
+    def _set_tile(self, tile):
+        self.tile = None if tile is None else bounds.check_bits("tile", tile, 1, tiles.MOST)
+        if tile is not None and self.method in weights.LEARNED_NORM:
+            raise ConfigurationError(
+                f"layer {self.name!r}: method={self.method!r} has no tiles; use method 'exact', or leave tile out"
+            )
 
     def _refuse_what_is_not_exact(self):
         if self.compute_dtype != "float32":
@@ -116,7 +125,8 @@ class AccumulatorAware:
     def accumulator(self) -> weights.Accumulator:
         """What the weights must fit."""
         step = None if self._input_source is None else ops.stop_gradient(self._input_source.step)
-        return weights.Accumulator(self.acc_bits, self.weight_bits, self._built_format(), step, self.bias_share)
+        limits = (self.bias_share, self.tile)
+        return weights.Accumulator(self.acc_bits, self.weight_bits, self._built_format(), step, *limits)
 
     def get_build_config(self):
         """Keras builds a loaded layer before it is connected, so the format found upstream travels along."""
@@ -140,7 +150,8 @@ class AccumulatorAware:
         self.scale_log2 = self.add_weight(
             name="scale_log2", shape=(), initializer=self._initial_scale_log2, trainable=learned, autocast=False, **ONCE
         )
-        shape = weights.thresholds_shape(self._channels, self.accumulator)
+        k = prod(self.kernel.shape) // self._channels
+        shape = weights.thresholds_shape(k, self._channels, self.accumulator)
         self.held = self.add_weight(name="held", shape=shape, initializer="zeros", trainable=False, **ONCE)
         self.steps = self.add_weight(
             name="steps", shape=(), initializer="zeros", dtype="int32", trainable=False, **ONCE
@@ -169,6 +180,9 @@ class AccumulatorAware:
             return int(np.ceil(np.log2(max(float(np.abs(kernel).max(initial=0)), 1e-12) / spec.qmax)))
         width = self.acc_bits if self.method == "exact" else bounds.MAX_ACC_BITS
         frac = self.input_format.frac
+        if self.tile is not None:
+            kernel = tiles.apart(kernel, self.tile)
+            bias = np.zeros(kernel.shape[1])
         try:
             return quantize.search_scale_log2(kernel, self.weight_bits, width, spec.input.lo, spec.input.hi, bias, frac)
         except A2QError as error:
@@ -370,6 +384,7 @@ class AccumulatorAware:
             "input_quantizer": serialize(self.input_quantizer),
             "bias_quantizer": serialize(self.bias_quantizer),
             "bias_share": self.bias_share,
+            "tile": self.tile,
         }
 
     def get_config(self):

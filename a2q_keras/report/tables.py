@@ -10,9 +10,15 @@ from rich.table import Table
 from a2q_keras.integer.certificate import Certificate
 from a2q_keras.resources.usage import ResourceReport
 
+TILE_COLUMNS = ("tile", "outer")
+
 
 def accumulator_table(certificate: Certificate) -> Table:
-    """One row per accumulator layer: bits asked, needed, by data type, as hls4ml would take; slack; sparsity."""
+    """One row per accumulator layer: bits asked, needed, by data type, as hls4ml would take; slack; sparsity.
+
+    With tiles the bits are those of the inner accumulators, and two columns more have the tile and the outer bits.
+    """
+    tiled = any(layer.tile is not None for layer in certificate.layers)
     table = Table(title=f"Accumulators of {certificate.program}")
     table.add_column("layer")
     for title in (
@@ -27,7 +33,8 @@ def accumulator_table(certificate: Certificate) -> Table:
         "worst channel",
     ):
         table.add_column(title, justify="right")
-    table.add_column("zero weights", justify="right")
+    for title in ("zero weights", *(TILE_COLUMNS if tiled else ())):
+        table.add_column(title, justify="right")
     table.add_column("proven")
     for layer in certificate.layers:
         table.add_row(
@@ -42,9 +49,36 @@ def accumulator_table(certificate: Certificate) -> Table:
             str(layer.hls4ml_bits),
             str(layer.worst_channel),
             f"{layer.sparsity:.1%}",
+            *(_tile_cells(layer.tile, layer.result_bits) if tiled else ()),
             "yes" if layer.slack >= 0 else "NO: can overflow",
         )
     return table
+
+
+TYPES = {
+    "layer": "layer",
+    "weight_bits": "weight bits",
+    "input": "inputs",
+    "auto": "hls4ml auto",
+    "bit_exact": "hls4ml bit_exact",
+    "needed": "needed",
+    "asked": "a2q_keras",
+}
+
+
+def types_table(rows: list[dict]) -> Table:
+    """The rows of `pipeline.firmware_types`: accumulator bits as hls4ml would choose them, and ours."""
+    table = Table(title="Accumulator bits")
+    for key, title in {"layer": "layer", "size": "K x C", **TYPES}.items():
+        table.add_column(title, justify="left" if key == "layer" else "right")
+    for row in rows:
+        cells = ["-" if row[key] is None else str(row[key]) for key in TYPES]
+        table.add_row(cells[0], f"{row['k']} x {row['channels']}", *cells[1:])
+    return table
+
+
+def _tile_cells(tile: int | None, outer_bits: int | None) -> tuple[str, str]:
+    return ("-", "-") if tile is None else (str(tile), str(outer_bits))
 
 
 def accumulator_rows(certificate: Certificate) -> list[dict]:
@@ -63,6 +97,8 @@ def accumulator_rows(certificate: Certificate) -> list[dict]:
             "hls4ml_bits": layer.hls4ml_bits,
             "worst_channel": layer.worst_channel,
             "sparsity": layer.sparsity,
+            "tile": layer.tile,
+            "outer_bits": None if layer.tile is None else layer.result_bits,
         }
         for layer in certificate.layers
     ]
@@ -70,17 +106,19 @@ def accumulator_rows(certificate: Certificate) -> list[dict]:
 
 def quantization_table(layers) -> Table:
     """One row per layer of post-training quantization: bits, share of the accumulator that is used, errors."""
+    tiled = any(layer.tile is not None for layer in layers)
     table = Table(title="Post-training quantization")
     table.add_column("layer")
-    for title in ("K x C", "asked", "needed", "budget used", "zero weights", "scale", "error before", "error after"):
+    titles = ("K x C", "asked", "needed", *(TILE_COLUMNS if tiled else ()), "budget used", "zero weights", "scale")
+    for title in (*titles, "error before", "error after", "seconds"):
         table.add_column(title, justify="right")
-    table.add_column("seconds", justify="right")
     for layer in layers:
         table.add_row(
             layer.name,
             f"{layer.k} x {layer.channels}",
             str(layer.acc_bits),
             str(layer.needed_bits),
+            *(_tile_cells(layer.tile, layer.outer_bits) if tiled else ()),
             f"{layer.budget_used:.1%}",
             f"{layer.zero_weights:.1%}",
             f"2^{layer.scale_log2}",

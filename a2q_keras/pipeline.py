@@ -199,8 +199,9 @@ def to_rtl(model, acc_bits=16, output_dir=None, style="parallel", on_op=None, **
 
     acc_bits: as in `to_hls`.  output_dir: where the files, certificate.json and program.a2q are written, if given.
     style "parallel": all layers at once, a new input every clock cycle, adders by da4ml; options as in
-    `rtl.parallel.ParallelConfig` (adders_per_stage, language, clock_period, part).  on_op: is called with the name of
-    each op before it is built.
+    `rtl.parallel.ParallelConfig` (adders_per_stage, language, clock_period, part).  "folded": layers reuse their
+    multipliers and have accumulator registers; options as in `rtl.folded.folding.Folding` (pe, simd, cycles).
+    on_op: is called with the name of each op before it is built (style "parallel").
 
     Raises AccumulatorOverflowError where a width is not proven safe, ConfigurationError for an unknown style or option,
     ToolMissingError where a package is missing, UnsupportedLayerError for what the style cannot compute exactly.

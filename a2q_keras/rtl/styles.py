@@ -10,6 +10,8 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.rtl import parallel
 from a2q_keras.rtl.design import RtlDesign
+from a2q_keras.rtl.folded.build import fold
+from a2q_keras.rtl.folded.folding import Folding
 
 
 class Style(NamedTuple):
@@ -19,7 +21,10 @@ class Style(NamedTuple):
     build: Callable
 
 
-STYLES = {"parallel": Style(parallel.ParallelConfig, parallel.build)}
+STYLES = {
+    "parallel": Style(parallel.ParallelConfig, parallel.build),
+    "folded": Style(Folding, lambda program, folding, on_op: fold(program, {}, folding)),
+}
 
 
 def build(

@@ -12,7 +12,7 @@ import numpy as np
 
 from a2q_keras.cosim import buses, folded, rtl_build
 from a2q_keras.cosim.compare import port
-from a2q_keras.errors import ToolFailedError
+from a2q_keras.errors import ConfigurationError, ToolFailedError
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.rtl import styles
@@ -60,8 +60,12 @@ def simulate(design: RtlDesign, codes: list, simulator: str | None = None) -> li
     """Codes int64 (samples, *shape) of every output, for codes of every input, from the design in simulation.
 
     A new sample enters in every clock cycle.  simulator: "verilator", "cxxrtl", or None for what is there and can do
-    it.  Raises ToolMissingError, ToolFailedError.
+    it.  Raises ToolMissingError, ToolFailedError, ConfigurationError for a style without a driver here.
     """
+    if design.style not in DRIVERS:
+        raise ConfigurationError(
+            f"engine 'rtl' simulates style {', '.join(DRIVERS)}; {design.style!r} is simulated by cosim.{design.style}"
+        )
     driver, samples = DRIVERS[design.style], len(codes[0])
     simulator = simulator or rtl_build.choose(design)
     with tempfile.TemporaryDirectory(prefix="a2q_rtl_") as fresh:
@@ -77,7 +81,8 @@ def _run(program: Path, words: np.ndarray, folder: Path) -> np.ndarray:
     np.ascontiguousarray(words, "<u4").tofile(folder / "inputs.bin")
     tool = Tool(str(program), "A2Q_SIMULATION", install="compile it again")
     tool.run([folder / "inputs.bin", folder / "outputs.bin"], cwd=folder)
-    return np.fromfile(folder / "outputs.bin", "<u4")
+    outputs = folder / "outputs.bin"
+    return np.fromfile(outputs, "<u4") if outputs.exists() else np.zeros(0, np.uint32)
 
 
 def run(

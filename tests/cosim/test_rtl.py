@@ -114,6 +114,12 @@ class TestFaults:
         with pytest.raises(ToolFailedError, match="the simulation gave 2 words, wanted 5"):
             self.simulated()
 
+    def test_a_simulation_that_writes_nothing_is_no_result(self, monkeypatch, stand_in):
+        idle = """printf '#!/bin/sh\\nexit 0\\n' > simulate; chmod +x simulate"""
+        monkeypatch.setenv(VERILATOR.override, stand_in(idle))
+        with pytest.raises(ToolFailedError, match="the simulation gave 0 words, wanted 5"):
+            self.simulated()
+
     def test_a_failed_compilation_leaves_nothing_in_the_cache(self, tmp_path, monkeypatch, stand_in):
         monkeypatch.setenv(CACHE, str(tmp_path / "kept"))
         monkeypatch.setenv(VERILATOR.override, stand_in('case "$1" in --version) echo 5;; *) exit 1;; esac'))

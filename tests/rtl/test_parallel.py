@@ -1,8 +1,9 @@
 import pytest
 
+from a2q_keras.cosim import rtl
 from a2q_keras.errors import ConfigurationError, ToolMissingError
 from a2q_keras.rtl import parallel, styles
-from tests.programs import needs_da4ml
+from tests.programs import needs_da4ml, needs_yosys
 from tests.strategies import mlp
 
 
@@ -42,6 +43,18 @@ class TestBuild:
         assert seen == ["fc1", "relu1", "fc2"]
 
 
+class TestOtherStyle:
+    pytestmark = needs_yosys
+
+    def test_folded_takes_its_own_options_and_has_no_driver_in_engine_rtl(self):
+        design = styles.build(mlp(), style="folded", pe=1, simd=2)
+        assert design.style == "folded" and design.latency is None
+        with pytest.raises(
+            ConfigurationError, match=r"simulates style parallel; 'folded' is simulated by cosim\.folded"
+        ):
+            rtl.simulate(design, [])
+
+
 def test_without_da4ml_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(parallel.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ToolMissingError, match=r"needs da4ml; pip install a2q_keras\[rtl\]"):
@@ -51,7 +64,7 @@ def test_without_da4ml_it_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"style": "serial"}, "style 'serial' is unknown; there are parallel"),
+        ({"style": "serial"}, "style 'serial' is unknown; there are parallel, folded"),
         ({"pipeline": 3}, "style 'parallel' has no option 'pipeline'; it has adders_per_stage"),
         ({"adders_per_stage": -1}, "adders_per_stage is -1; give 0, 1, 2"),
         ({"language": "chisel"}, "language is 'chisel'; supported are verilog, vhdl"),

@@ -44,7 +44,7 @@ def _tiles(column, tile: int) -> list:
 def check_shapes(record):
     """ValueError unless the arrays of a LayerCertificate fit each other and its width is one of 2 to 64."""
     k, c = record.weights.shape
-    wanted = dict.fromkeys(("bias", "needed_bits", "acc_min", "acc_max"), (c,))
+    wanted: dict = dict.fromkeys(("bias", "needed_bits", "acc_min", "acc_max"), (c,))
     wanted |= dict.fromkeys(("worst_max_input", "worst_min_input"), (k,))
     if record.tile is not None and record.tile < 1:
         raise ValueError(f"layer {record.name!r}: tile is {record.tile}; a tile has at least one product")

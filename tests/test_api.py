@@ -30,9 +30,11 @@ def test_the_public_names():
         "convert",
         "correct_bias",
         "cosim",
+        "cosim_many",
         "data",
         "errors",
         "export_project",
+        "firmware_types",
         "integer_model",
         "load_integer_model",
         "load_model",
@@ -41,8 +43,10 @@ def test_the_public_names():
         "print_qstats",
         "quantize",
         "quantizers",
+        "resources",
         "to_hls",
         "to_qkeras",
+        "to_rtl",
         "zoo",
     ]
 

@@ -30,6 +30,8 @@ Backend = Annotated[str, typer.Option(help="hls4ml backend, such as Vitis")]
 IoType = Annotated[str, typer.Option(help="io_parallel or io_stream")]
 Strategy = Annotated[str, typer.Option(help="Latency, Resource, resource_unrolled or distributed_arithmetic")]
 ReuseFactor = Annotated[int, typer.Option(help="How often a multiplier is used for one result")]
+Style = Annotated[str, typer.Option(help="Style of hardware: parallel or folded")]
+AddersPerStage = Annotated[int | None, typer.Option(help="Adders in a row between registers; 0: combinational")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 
 
@@ -157,6 +159,9 @@ def convert(
     strategy: Strategy = "Latency",
     reuse_factor: ReuseFactor = 1,
     vectors: Annotated[int, typer.Option(help="Also write test vectors, golden outputs and check_cosim.py")] = 0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also show the accumulator bits that hls4ml would choose itself")
+    ] = False,
     as_json: AsJson = False,
 ):
     """Write an hls4ml project whose every accum_t has the asked width, with its certificate."""
@@ -176,8 +181,93 @@ def convert(
         proof.save(output_dir / "certificate.json")
         program.save(output_dir / "program.a2q")
     _say(f"{output_dir}: hls4ml project, certificate.json, program.a2q; accumulators {proof.acc_bits}", as_json)
+    types = pipeline.firmware_types(program, widths) if compare else []
+    if types and not as_json:
+        from a2q_keras.report import tables
+
+        tables.show(tables.types_table(types))
     if as_json:
-        _finish({"output_dir": str(output_dir), "acc_bits": proof.acc_bits}, True)
+        _finish(
+            {"output_dir": str(output_dir), "acc_bits": proof.acc_bits} | ({"types": types} if compare else {}), True
+        )
+
+
+@app.command()
+def rtl(
+    model: Model,
+    acc_bits: AccBits = "trained",
+    output_dir: Annotated[Path, typer.Option(help="Where the design goes")] = Path("hls_projects/rtl"),
+    style: Style = "parallel",
+    language: Annotated[str | None, typer.Option(help="verilog or vhdl")] = None,
+    adders_per_stage: AddersPerStage = None,
+    clock_period: Annotated[float | None, typer.Option(help="Clock period in ns")] = None,
+    pe: Annotated[int | None, typer.Option(help="folded: output channels at a time")] = None,
+    simd: Annotated[int | None, typer.Option(help="folded: products of each of them in a cycle")] = None,
+    cycles: Annotated[int | None, typer.Option(help="folded: clock cycles per sample, instead of these two")] = None,
+    as_json: AsJson = False,
+):
+    """Write the network as Verilog or VHDL, with its certificate."""
+    from a2q_keras import pipeline
+
+    program = _program(model)
+    options = {"language": language, "clock_period": clock_period, "adders_per_stage": adders_per_stage}
+    options |= {"pe": pe, "simd": simd, "cycles": cycles}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    with _waiting("building the hardware") as status:
+        told = {"on_op": lambda name: status.update(f"building the hardware: {name}")}
+        design = pipeline.to_rtl(program, _widths(program, acc_bits), output_dir, style, **told, **chosen)
+    timing = {None: "streams", 0: "combinational"}.get(design.latency, f"{design.latency} clock cycles")
+    _say(f"{output_dir}: {design.top} in {len(design.sources)} files, {timing}", as_json)
+    if as_json:
+        _finish({"output_dir": str(output_dir), "files": list(design.files), "latency": design.latency}, True)
+
+
+@app.command()
+def resources(
+    model: Model,
+    acc_bits: AccBits = "trained",
+    family: Annotated[str, typer.Option(help="xcup (UltraScale+) or xc7 (7 series)")] = "xcup",
+    dsp: Annotated[bool, typer.Option("--dsp", help="Allow multipliers")] = False,
+    by_layer: Annotated[bool, typer.Option("--by-layer", help="Synthesise layer by layer and add")] = False,
+    by_module: Annotated[bool, typer.Option("--by-module", help="Also the modules of the design")] = False,
+    style: Style = "parallel",
+    as_json: AsJson = False,
+):
+    """Count LUTs, flip-flops, carry chains, DSPs and block RAMs by synthesis with Yosys."""
+    from a2q_keras import pipeline
+    from a2q_keras.report import tables
+
+    program = _program(model)
+    with _waiting("synthesising") as status:
+        told = {"on_layer": lambda name: status.update(f"synthesising: {name}")}
+        how = {"family": family, "dsp": dsp, "by_layer": by_layer, "by_module": by_module, "style": style}
+        report = pipeline.resources(program, acc_bits=_widths(program, acc_bits), **how, **told)
+    if as_json:
+        _finish(report.to_dict(), True)
+    else:
+        tables.show(tables.resource_table({report.name: report}, f"{report.family}, {report.method}, {report.tool}"))
+
+
+@app.command()
+def project(
+    folder: Annotated[Path, typer.Argument(help="A design: a folder with recipe.json", show_default=False)],
+    output_dir: Annotated[Path | None, typer.Option(help="Where the project goes, by default FOLDER/output")] = None,
+    train: Annotated[bool, typer.Option("--train", help="Train anew, and keep the new program and manifest")] = False,
+    as_json: AsJson = False,
+):
+    """Rebuild a reference design from its recipe and compare it with its manifest; exit 1 on a difference."""
+    quiet.start_keras()
+    from a2q_keras.cli import project as run
+
+    output = output_dir or folder / "output"
+    manifest = run.rebuild(folder, output, train, quiet=as_json)
+    wrong = run.differences(manifest, run.kept(folder))
+    _finish(manifest | {"differing": wrong}, as_json)
+    if not wrong:
+        _say(f"{output}: {len(manifest['files'])} files, all as {folder / run.MANIFEST} says", as_json)
+    else:
+        print(f"a2q: not as in {folder / run.MANIFEST}: {', '.join(wrong)}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -190,7 +280,7 @@ def cosim(
     io_type: IoType = "io_parallel",
     strategy: Strategy = "Latency",
     reuse_factor: ReuseFactor = 1,
-    engines: Annotated[str, typer.Option(help="csim, testbench, vitis, vivado; with commas between several")] = "csim",
+    engines: Annotated[str, typer.Option(help="csim, rtl, testbench, vitis, vivado; with commas between")] = "csim",
     trace: Annotated[
         bool, typer.Option("--trace", help="List every layer, with its types and first difference")
     ] = False,

@@ -20,14 +20,13 @@ from a2q_keras.cosim.compare import port
 from a2q_keras.errors import ConfigurationError, ToolFailedError
 from a2q_keras.hls.layers import FirmwarePlan, plan
 from a2q_keras.hls.project import build
-from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.hls.settings import BACKENDS, HlsConfig
 from a2q_keras.integer.graph import Input, IntegerProgram
-from a2q_keras.tools import GXX, run_python
+from a2q_keras.tools import CACHE, GXX, run_python
 
 EXACT_BITS = 53
 # what hls4ml's build_lib.sh does, with less optimisation: a third less time to compile
 GXX_OPTIONS = ("-O1", "-std=c++17", "-Wno-pragmas")
-CACHE = "A2Q_CACHE"
 INCLUDES = {
     "Vitis": ("firmware/ap_types",),
     "Vivado": ("firmware/ap_types",),
@@ -66,6 +65,11 @@ def run(program: IntegerProgram, values: list, config: HlsConfig | None = None) 
 
 def compile_firmware(program: IntegerProgram, config: HlsConfig) -> Firmware:
     """Write the hls4ml project of `program`, with tracing, into `config.output_dir` and compile it."""
+    if not BACKENDS[config.backend].simulated:
+        raise ConfigurationError(
+            f"the C simulation of backend {config.backend} needs its own compiler, which is not supported; to_hls "
+            "writes the project and checks its graph, cosim runs another backend"
+        )
     GXX.find()
     _check_widths(program)
     folder = Path(str(config.output_dir)).resolve()
@@ -135,9 +139,11 @@ def simulate(firmware: Firmware, values: list) -> dict[str, np.ndarray]:
         "layers": {name: prod(program.shapes[tensor]) for tensor, name in layers.items()},
     }
     found = _in_child(job, [_rows(node, array) for node, array in zip(program.inputs, values)])
-    keys = {f"layer {name}": (tensor, tensor) for tensor, name in layers.items()}
-    keys |= {f"output {i}": (port(tensor), tensor) for i, tensor in enumerate(program.outputs)}
-    return {name: _codes(program, tensor, found[key]) for key, (name, tensor) in keys.items()}
+    # a layer may hold several tensors: those of ops that change nothing
+    computed = {tensor: _codes(program, tensor, found[f"layer {name}"]) for tensor, name in layers.items()}
+    return computed | {
+        port(tensor): _codes(program, tensor, found[f"output {i}"]) for i, tensor in enumerate(program.outputs)
+    }
 
 
 def _rows(node: Input, array) -> np.ndarray:

@@ -53,6 +53,8 @@ def lower(program: IntegerProgram, config: HlsConfig) -> Lowered:
     """
     _refuse_tiles(program)
     draft = _Draft(program, config)
+    for node in program.inputs:
+        draft.refuse_narrow(node)
     for op in program.ops:
         draft.add(_reading(op, draft.holders))
     outputs = tuple(draft.holders[name] for name in program.outputs)
@@ -99,6 +101,7 @@ class _Draft:
         """Append an op as it is; its name."""
         self.formats[op.name], self.shapes[op.name] = check(self, op)
         self._refuse_missing(op)
+        self.refuse_narrow(op)
         self._makers[op.name] = op
         self.ops.append(op)
         return op.name
@@ -111,6 +114,15 @@ class _Draft:
             raise UnsupportedLayerError(
                 f"layer {self.owners.get(op.name, op.name)!r}: hls4ml's {where} has no exact {kind} of {rank} axes; "
                 "use Vitis or Vivado"
+            )
+
+    def refuse_narrow(self, node: Input | Op):
+        """Raises UnsupportedLayerError where values are rounded to fewer bits than the backend's types have."""
+        least = BACKENDS[self.config.backend].least_bits
+        if isinstance(node, (Input, Quantize)) and node.format.bits < least:
+            raise UnsupportedLayerError(
+                f"layer {node.name!r}: hls4ml's {self.config.backend} has no exact {type(node).__name__} to "
+                f"{node.format.bits} bit; give it {least} bits, or use Vitis or Vivado"
             )
 
     def fresh(self, op: Op, what: str) -> str:
@@ -161,6 +173,7 @@ def _conv(draft, op: Conv):
     _spatial(op, len(op.strides))
     op = _undilated(op)
     op = op if draft.has_depthwise(op) else _block(op)
+    op = op if draft.config.parallel else _tall(draft, op)
     if draft.config.parallel or not any(map(any, op.pads)):
         return draft.emit(op)
     padded = draft.emit(Pad(draft.fresh(op, "pad"), op.source, op.pads))
@@ -179,6 +192,17 @@ def _undilated(op: Conv) -> Conv:
     weights = np.zeros((*op.extent, *op.weights.shape[-2:]), np.int64)
     weights[tuple(slice(None, None, step) for step in op.dilation)] = op.weights
     return replace(op, weights=weights, dilation=(1,) * len(op.strides))
+
+
+def _tall(draft, op: Conv) -> Conv:
+    """A row of zeros below windows of one row: hls4ml's streams forget the vertical stride of these."""
+    pointwise = prod(op.window) == 1 and not is_depthwise(op)  # a layer of its own, which is exact
+    if len(op.window) != 2 or op.window[0] > 1 or op.strides[0] == 1 or pointwise:
+        return op
+    (above, below), sides = op.pads
+    last = (draft.shapes[op.source][0] + above + below - 1) % op.strides[0] == 0  # the last window is at the bottom
+    weights = np.concatenate([op.weights, np.zeros_like(op.weights)])
+    return replace(op, weights=weights, pads=((above, below + last), sides))
 
 
 def is_depthwise(op: Conv) -> bool:

@@ -11,7 +11,7 @@ import warnings
 from a2q_keras.errors import ConfigurationError, ToolMissingError
 from a2q_keras.hls.check import check
 from a2q_keras.hls.layers import FirmwarePlan, layer_config, plan
-from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.hls.settings import BACKENDS, HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 
 
@@ -31,7 +31,7 @@ def build(program: IntegerProgram, config: HlsConfig | None = None):
         warnings.warn(notice, stacklevel=2)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hls4ml warns of attributes that it overrides itself; `check` sees each
-        graph = _graph(firmware, config)
+        graph = model_graph(firmware, config)
     check(graph, program, config)
     return graph
 
@@ -44,11 +44,13 @@ def _check_da4ml(firmware: FirmwarePlan):
         )
 
 
-def _graph(firmware: FirmwarePlan, config: HlsConfig):
+def model_graph(firmware: FirmwarePlan, config: HlsConfig, bit_exact: bool = False):
+    """hls4ml's ModelGraph of a plan, unchecked; bit_exact: let that pass of hls4ml choose types, accumulators, too."""
     from hls4ml.model.graph import ModelGraph
 
     layers = [dict(layer.layer) for layer in firmware.layers]
     settings = _hls4ml_config(firmware, config)
+    settings["HLSConfig"]["Model"]["BitExact"] = bit_exact
     return ModelGraph.from_layer_list(settings, layers, list(firmware.inputs), list(firmware.outputs))
 
 
@@ -59,7 +61,7 @@ def _hls4ml_config(firmware, config) -> dict:
         output_dir=str(config.output_dir or tempfile.mkdtemp(prefix="a2q_hls_")),
         project_name=config.project_name,
         backend=config.backend,
-        part=config.part,
+        part=(config.part == HlsConfig.part and BACKENDS[config.backend].part) or config.part,
         clock_period=config.clock_period,
         io_type=config.io_type,
         **config.options,
@@ -71,7 +73,6 @@ def _hls4ml_config(firmware, config) -> dict:
             "Precision": {"default": "fixed<16,6>"},
             "Strategy": "Latency",
             "ReuseFactor": 1,
-            "BitExact": False,  # that pass would overwrite the accumulators
         },
         "LayerName": _layer_configs(firmware, config),
     }

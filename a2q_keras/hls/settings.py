@@ -19,23 +19,58 @@ OTHERS = "*"  # in a dict by layer name: all layers that it does not name
 
 
 class Backend(NamedTuple):
-    """What a backend of hls4ml computes exactly: strategies, averages, depthwise convolutions; and ops that it has not
-    or computes wrong, in io_stream by the number of axes, too."""
+    """What a backend of hls4ml computes exactly: strategies, averages, depthwise convolutions; ops that it has not or
+    computes wrong, in io_stream by the number of axes, too; the fewest bits that it rounds and saturates to; whether
+    every layer gets Resource."""
 
     strategies: tuple[str, ...]
     averages: bool = True
     depthwise: bool = True
     missing: tuple[str, ...] = ()
     missing_in_streams: tuple[tuple[str, int], ...] = ()
+    least_bits: int = 1
+    most_reused: float = float(
+        "inf"
+    )  # weights of a convolution with a reuse factor above 1: its writer fails with more
+    part: str = ""  # in place of the default part, which is another vendor's
+    only_resource: bool = False
+    simulated: bool = True  # whether g++ compiles its C simulation
 
 
-# Quartus and Catapult add up averages in the type of the input, and their depthwise convolutions are wrong or missing
+# Quartus and Catapult add up averages in the type of the input, their depthwise convolutions are wrong or missing, and
+# hls4ml writes their types of one bit with two
 BACKENDS = {
     "Vitis": Backend(STRATEGIES),
     "Vivado": Backend(STRATEGIES),
-    "Quartus": Backend(("Latency", "Resource"), False, False, ("Crop",), (("Transpose", 3),)),
+    "Quartus": Backend(
+        ("Latency", "Resource"),
+        False,
+        False,
+        ("Crop",),
+        (("Transpose", 3),),
+        least_bits=2,
+        most_reused=2048,
+        only_resource=True,
+    ),
     "Catapult": Backend(
-        ("Latency", "Resource"), False, False, ("Crop",), (("Transpose", 2), ("Transpose", 3), ("Concatenate", 1))
+        ("Latency", "Resource"),
+        False,
+        False,
+        ("Crop",),
+        (("Transpose", 2), ("Transpose", 3), ("Concatenate", 1)),
+        least_bits=2,
+    ),
+    # nothing of it was run: what is doubtful in its kin Quartus and Catapult is not trusted here either
+    "oneAPI": Backend(
+        ("Latency", "Resource"),
+        False,
+        False,
+        ("Crop",),
+        (("Transpose", 2), ("Transpose", 3), ("Concatenate", 1)),
+        least_bits=2,
+        part="Agilex7",
+        only_resource=True,
+        simulated=False,
     ),
 }
 
@@ -166,8 +201,8 @@ def _asked(setting, layer: str, default):
 
 def _strategy(config, strategy: str, factor: int, product: Product) -> tuple[str, str]:
     """The strategy with which hls4ml computes the layer exactly, and why it is another one than asked for."""
-    if config.backend == "Quartus" and strategy != "Resource":
-        return "Resource", "hls4ml's Quartus backend has no other"
+    if BACKENDS[config.backend].only_resource and strategy != "Resource":
+        return "Resource", f"hls4ml's {config.backend} backend has no other"
     if product.depthwise and strategy != "Latency":
         return "Latency", "hls4ml has depthwise convolutions in Latency only"
     if strategy == "distributed_arithmetic" and product.pointwise:
@@ -187,7 +222,8 @@ def _legal(config, strategy: str, product: Product) -> list[int]:
     """
     if strategy == "Latency":
         return []
-    if strategy == "distributed_arithmetic":
+    too_many = product.places and product.inputs * product.outputs > BACKENDS[config.backend].most_reused
+    if strategy == "distributed_arithmetic" or too_many:
         return [1]
     few = _divisors(product.inputs)
     legal = (

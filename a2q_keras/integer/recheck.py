@@ -48,9 +48,8 @@ def check_shapes(record):
     wanted |= dict.fromkeys(("worst_max_input", "worst_min_input"), (k,))
     if record.tile is not None and record.tile < 1:
         raise ValueError(f"layer {record.name!r}: tile is {record.tile}; a tile has at least one product")
-    outer = dict.fromkeys(("outer_bits", "outer_min", "outer_max"), (c,)) | {
-        "tile_bits": (-(-k // (record.tile or 1)), c)
-    }
+    outer: dict = dict.fromkeys(("outer_bits", "outer_min", "outer_max"), (c,))
+    outer["tile_bits"] = (-(-k // (record.tile or 1)), c)
     wanted |= outer if record.tile else dict.fromkeys(outer)
     for name, shape in wanted.items():
         found = getattr(getattr(record, name), "shape", None)

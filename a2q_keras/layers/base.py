@@ -11,6 +11,7 @@ from keras import ops
 
 from a2q_keras.errors import ConfigurationError, InputRangeError, WeightError
 from a2q_keras.layers import start
+from a2q_keras.layers.search import search_when_due
 from a2q_keras.layers.upstream import Source, input_format, input_source
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint
@@ -20,7 +21,6 @@ from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
-SEARCH_EVERY = 24  # training steps for which the thresholds of the projection are held
 LEAST_GAIN = 2.0**-60
 ONCE = {"aggregation": "only_first_replica"}  # state that a forward pass writes, under tf.distribute
 
@@ -249,8 +249,8 @@ class AccumulatorAware:
     def quantized_weights(self, training=False):
         """(kernel, bias) as the forward pass uses them: values of codes that meet the bound; bias None without one.
 
-        In training, method "exact" uses thresholds up to SEARCH_EVERY steps old and the papers' methods compute in
-        single precision: both may miss a budget by a few units.
+        In training, method "exact" uses thresholds up to `search.SEARCH_EVERY` steps old and the papers' methods
+        compute in single precision: both may miss a budget by a few units.
         """
         return self._quantized(self._latent(), training)
 
@@ -288,37 +288,16 @@ class AccumulatorAware:
         self.add_loss(PENALTY * weights.norm_penalty(norm, scale, codes, spec, centred))
 
     def _prepare_step(self, latent: Latent):
-        """Before a training step: now and then look for a better scale and for the thresholds of the projection.
-
-        The scale is looked at in steps 0, 1, 2, 4, 8, ...: a fresh network finds it early, and late in training, when
-        the weights can no longer follow, it rarely moves.  Behind a batch norm, whose statistics need hundreds of steps
-        to settle, it is looked at whenever the thresholds are.
-        """
+        """Before a training step: now and then look for a better scale and for the thresholds of the projection."""
         if self.method in weights.LEARNED_NORM:
             return
-        adapt = ops.equal(ops.bitwise_and(self.steps, self.steps - 1), 0)
-        due = ops.logical_or(adapt, ops.equal(self.steps % SEARCH_EVERY, 0))
-        adapt = adapt if latent.gain is None else due
-        scale_log2, held = ops.convert_to_tensor(self.scale_log2), ops.convert_to_tensor(self.held)
-        found = ops.cond(due, lambda: self._searched(latent, scale_log2, adapt), lambda: (scale_log2, held))
-        self.scale_log2.assign(found[0])
-        self.held.assign(found[1])
+        if latent.bias is not None and self.bias_quantizer is not None:
+            latent = latent._replace(bias=self.bias_quantizer(latent.bias))
+        state = (ops.convert_to_tensor(variable) for variable in (self.steps, self.scale_log2, self.held))
+        scale_log2, held = search_when_due(latent, *state, self.method, self.accumulator)
+        self.scale_log2.assign(scale_log2)
+        self.held.assign(held)
         self.steps.assign(self.steps + 1)
-
-    def _searched(self, latent: Latent, scale_log2, adapt):
-        """(scale_log2, held) found anew."""
-        spec, columns = self.accumulator, ops.stop_gradient(latent.columns)
-        bias = ops.zeros((self._channels,)) if latent.bias is None else ops.stop_gradient(latent.bias)
-        bias = bias if self.bias_quantizer is None else self.bias_quantizer(bias)
-        scale_log2 = ops.cond(
-            adapt,
-            lambda: weights.better_scale_log2(columns, bias, scale_log2, self.method, spec),
-            lambda: scale_log2,
-        )
-        if self.method != "exact":
-            return scale_log2, ops.convert_to_tensor(self.held)
-        scale = exp2(scale_log2)
-        return scale_log2, weights.thresholds(columns * (1.0 / scale), weights.bias_codes(bias, scale, spec), spec)
 
     def integer_weights(self):
         """(weight codes, bias codes, weight frac): int64 arrays of the kernel's shape and (channels,), checked.

@@ -48,18 +48,22 @@ class Accumulator:
 
 
 def bias_codes(bias, scale, spec: Accumulator):
-    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to `bounds.largest_bias`.
+    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to `bias_limit`."""
+    limit = float(bias_limit(spec))
+    return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, limit)
 
-    Saturated to 30 bits, too; beyond 24 bits a float32 is a whole number, but not every whole number is one.  With
-    tiles the bias may have any `tiles.BIAS_BITS` bits.
+
+def bias_limit(spec: Accumulator) -> int:
+    """The largest bias code that training gives: `bounds.largest_bias`, of 30 bits at most; any with tiles.
+
+    Beyond 24 bits a float32 is a whole number, but not every whole number is one: then the next one below that is.
     """
     if spec.tile is None:
         limit = bounds.largest_bias(min(spec.acc_bits, BIAS_BITS), spec.input.lo, spec.input.hi, spec.bias_share)
     else:
         limit = 2 ** (tiles.BIAS_BITS - 1) - 1
     grid = 2 ** max(limit.bit_length() - COUNTABLE_BITS, 0)
-    limit = float(limit // grid * grid)
-    return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, limit)
+    return limit // grid * grid
 
 
 def apart(columns, bias, spec: Accumulator):

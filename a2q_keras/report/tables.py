@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from rich.console import Console
 from rich.table import Table
 
 from a2q_keras.integer.certificate import Certificate
+from a2q_keras.resources.usage import ResourceReport
 
 TILE_COLUMNS = ("tile", "outer")
 
@@ -49,6 +52,28 @@ def accumulator_table(certificate: Certificate) -> Table:
             *(_tile_cells(layer.tile, layer.result_bits) if tiled else ()),
             "yes" if layer.slack >= 0 else "NO: can overflow",
         )
+    return table
+
+
+TYPES = {
+    "layer": "layer",
+    "weight_bits": "weight bits",
+    "input": "inputs",
+    "auto": "hls4ml auto",
+    "bit_exact": "hls4ml bit_exact",
+    "needed": "needed",
+    "asked": "a2q_keras",
+}
+
+
+def types_table(rows: list[dict]) -> Table:
+    """The rows of `pipeline.firmware_types`: accumulator bits as hls4ml would choose them, and ours."""
+    table = Table(title="Accumulator bits")
+    for key, title in {"layer": "layer", "size": "K x C", **TYPES}.items():
+        table.add_column(title, justify="left" if key == "layer" else "right")
+    for row in rows:
+        cells = ["-" if row[key] is None else str(row[key]) for key in TYPES]
+        table.add_row(cells[0], f"{row['k']} x {row['channels']}", *cells[1:])
     return table
 
 
@@ -102,6 +127,24 @@ def quantization_table(layers) -> Table:
             f"{layer.seconds:.1f}",
         )
     return table
+
+
+def resource_table(reports: dict[str, ResourceReport], title: str) -> Table:
+    """One row per report, and one below it for each of its parts."""
+    table = Table(title=title)
+    table.add_column("")
+    for name in ("LUT", "FF", "CARRY", "DSP", "BRAM18", "estimated LUT"):
+        table.add_column(name, justify="right")
+    for name, report in reports.items():
+        estimate = "" if report.estimated_luts is None else f"{report.estimated_luts:,.0f}"
+        table.add_row(name, *_counts(report.total), estimate)
+        for part, usage in report.parts.items():
+            table.add_row(f"  {part}", *_counts(usage), "")
+    return table
+
+
+def _counts(usage) -> list[str]:
+    return [f"{count:,}" for count in asdict(usage).values()]
 
 
 def key_value_table(title: str, rows: dict[str, str]) -> Table:

@@ -36,9 +36,11 @@ OPS: dict[str, tuple[tuple[int, ...], Callable]] = {
     "conv2d strides, same": (IMAGE, lambda net, x: net.conv(x, 4, (3, 2), (2, 2), same=True)),
     "conv2d 1x1": (IMAGE, lambda net, x: net.conv(x, 4, (1, 1))),
     "conv2d 1x1 strides": (IMAGE, lambda net, x: net.conv(x, 4, (1, 1), (2, 2))),
+    "conv2d one row, strides": (IMAGE, lambda net, x: net.conv(x, 4, (1, 3), (2, 1))),
     "conv2d dilation": (IMAGE, lambda net, x: net.conv(x, 4, (2, 2), dilation=(2, 3))),
     "conv2d groups": (IMAGE, lambda net, x: net.conv(x, 6, (2, 2), groups=3)),
     "depthwise2d": (IMAGE, lambda net, x: net.conv(x, 0, (3, 3), (2, 2), same=True, groups=None)),
+    "depthwise2d 1x1 strides": (IMAGE, lambda net, x: net.conv(x, 0, (1, 1), (2, 2), groups=None)),
     "depthwise2d, depth 2": (IMAGE, lambda net, x: net.conv(x, 6, (2, 2), groups=3)),
     "max pool": (IMAGE, lambda net, x: net.pool(x, window=(2, 2))),
     "max pool 1d": (SEQUENCE, lambda net, x: net.pool(x, window=(2,))),
@@ -66,6 +68,8 @@ OPS: dict[str, tuple[tuple[int, ...], Callable]] = {
     "transpose with axes of one": ((1, 4, 3), lambda net, x: net.turn(x, 2, 0, 1)),
     "reshape": (IMAGE, lambda net, x: net.conv(net.reshape(x, (9, 4, 3)), 2, (2, 2))),
     "reshape to other words": (IMAGE, lambda net, x: net.conv(net.reshape(x, (3, 9, 4)), 2, (2, 2))),
+    "nothing": (IMAGE, lambda net, x: net.crop(net.act(x, bits=3), (0, 0), (0, 0))),
+    "one bit": (IMAGE, lambda net, x: net.act(x, bits=1)),
     "flatten, quantize, dense": (IMAGE, lambda net, x: net.dense(_relu(net, net.flat(x)), 4)),
 }
 

@@ -24,18 +24,21 @@ sys.path.insert(0, str(ROOT))
 from a2q_keras.cosim.run import cosim
 from a2q_keras.errors import A2QError
 from a2q_keras.hls.layers import plan
+from a2q_keras.hls.project import build
 from a2q_keras.hls.settings import BACKENDS, IO_TYPES, HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from benchmarks.firmware import ops
 from benchmarks.firmware.networks import NETWORKS
 
 FACTORS = {"Resource": 4, "resource_unrolled": 3}
-EXACT, OTHERWISE, REFUSED, NOT_RUN = "exact", "exact*", "refused", "not run"
+EXACT, OTHERWISE, REFUSED, NOT_RUN, CONVERTED = "exact", "exact*", "refused", "not run", "converted"
 DIFFERS, BROKEN = "DIFFERS", "no result"  # either is a fault of ours
 MEANINGS = {
     EXACT: "every code of every layer equals the golden run",
     OTHERWISE: "the same, with another strategy or reuse factor than asked for, of which a warning tells",
     REFUSED: "`to_hls` raises an error that names the layer and the alternative; the reasons are below",
+    CONVERTED: "not runnable here: the C simulation needs icpx; every type and weight of the finished hls4ml graph was "
+    "compared with the program",
     NOT_RUN: "not measured",
 }
 
@@ -70,6 +73,10 @@ def programs() -> dict[str, IntegerProgram]:
 def column(config: HlsConfig, known: dict[str, IntegerProgram]) -> dict[str, Cell]:
     """The cells of one way to build."""
     cells = {name: _planned(program, config) for name, program in known.items()}
+    if not BACKENDS[config.backend].simulated:
+        return {
+            name: cell if cell.verdict == REFUSED else _converted(known[name], config) for name, cell in cells.items()
+        }
     possible = [name for name, cell in cells.items() if cell.verdict in (EXACT, OTHERWISE)]
     return cells | (_together(config, known, possible, cells) if possible else {})
 
@@ -82,6 +89,17 @@ def _planned(program, config) -> Cell:
     except A2QError as error:
         return Cell(REFUSED, str(error).split(": ", 1)[1])
     return Cell(OTHERWISE if notices else EXACT)
+
+
+def _converted(program, config) -> Cell:
+    """The verdict where a firmware can be made and looked at, not run."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the notices are in the table
+        try:
+            build(program, config)
+        except A2QError as error:
+            return Cell(BROKEN, str(error).splitlines()[0])
+    return Cell(CONVERTED)
 
 
 def _together(config, known, names, cells) -> dict[str, Cell]:

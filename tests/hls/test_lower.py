@@ -7,8 +7,9 @@ from a2q_keras.cosim.vectors import random_inputs
 from a2q_keras.errors import UnsupportedLayerError
 from a2q_keras.hls.lower import lower
 from a2q_keras.hls.settings import IO_TYPES, HlsConfig
-from a2q_keras.integer.graph import Conv, MaxPool
+from a2q_keras.integer.graph import Conv, MaxPool, Pad
 from a2q_keras.integer.run import trace
+from a2q_keras.numerics.formats import FixedPoint
 from benchmarks.firmware import ops
 from benchmarks.firmware.networks import NETWORKS, Net
 
@@ -44,6 +45,7 @@ def test_the_lowered_program_has_the_same_codes(name, io_type):
         ("Catapult", "io_stream", "concatenate vectors", "layer 'join1': .*no exact Concatenate of 1 axes"),
         ("Catapult", "io_stream", "average pool 1d", None),
         ("Quartus", "io_parallel", "depthwise2d", None),
+        ("Quartus", "io_stream", "one bit", "layer 'act0': .*no exact Quantize to 1 bit; give it 2 bits, or use Vitis"),
     ],
 )
 def test_each_backend_has_refusals_of_its_own(backend, io_type, name, words):
@@ -54,6 +56,26 @@ def test_each_backend_has_refusals_of_its_own(backend, io_type, name, words):
         return
     with pytest.raises(UnsupportedLayerError, match=words):
         lower(PROGRAMS[name], config)
+
+
+def test_an_input_of_one_bit_is_refused_where_types_have_two():
+    net = Net("one bit")
+    net.dense(net.input((4,), FixedPoint(1, 0, signed=False)), 2)
+    lower(net.program(), HlsConfig("Vivado"))
+    with pytest.raises(UnsupportedLayerError, match="layer 'x0': hls4ml's Catapult has no exact Input to 1 bit"):
+        lower(net.program(), HlsConfig("Catapult"))
+
+
+@pytest.mark.parametrize(
+    "rows, stride, pads", [(5, 2, [(0, 1), (0, 0)]), (6, 2, [(0, 0), (0, 0)]), (4, 3, [(0, 1), (0, 0)])]
+)
+def test_windows_of_one_row_with_a_vertical_stride_get_a_second_row_in_streams(rows, stride, pads):
+    net = Net("flat")
+    net.conv(net.input((rows, 4, 2)), 3, (1, 2), (stride, 1))
+    (parallel,) = lower(net.program(), HlsConfig()).program.ops
+    streamed = lower(net.program(), HlsConfig(io_type="io_stream")).program
+    assert parallel.window == (1, 2) and streamed.ops[-1].window == (2, 2)
+    assert [list(op.pads) for op in streamed.ops if isinstance(op, Pad)] == [pads] * any(map(any, pads))
 
 
 def test_accumulators_stay_as_wide_as_they_were():

@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from a2q_keras.cosim import csim
 from a2q_keras.errors import ConfigurationError, ConversionError
 from a2q_keras.hls.check import check
 from a2q_keras.hls.project import build
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import Dense
+from benchmarks.firmware.networks import NETWORKS
 from tests.programs import mlp, needs_gxx
 
 
@@ -140,3 +142,16 @@ class TestCompiled:
 
     def test_the_graph_is_unchanged_by_compiling(self, compiled):
         check(compiled, mlp())
+
+
+@pytest.mark.filterwarnings("ignore:layer '")
+@pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
+def test_oneapi_is_converted_and_checked_but_not_simulated(io_type, tmp_path):
+    config = HlsConfig("oneAPI", io_type, output_dir=str(tmp_path))
+    for name in ("cnn", "depthwise", "average"):
+        graph = build(NETWORKS[name](), config)
+        strategies = {node.get_attr("strategy").lower() for node in graph.get_layers() if "weight" in node.weights}
+        assert strategies == {"resource"}
+    assert graph.config.get_config_value("Part") == "Agilex7"
+    with pytest.raises(ConfigurationError, match="C simulation of backend oneAPI needs its own compiler"):
+        csim.compile_firmware(NETWORKS["mlp"](), config)

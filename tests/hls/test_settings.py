@@ -80,3 +80,11 @@ def test_settings_by_layer():
 def test_wrong_settings_are_refused(wrong, words):
     with pytest.raises(ConfigurationError, match=words):
         HlsConfig(**wrong)
+
+
+def test_quartus_writes_no_large_convolution_with_a_reuse_factor():
+    config, large = HlsConfig("Quartus", strategy="Resource", reuse_factor=4), Product(28, 80, places=True)
+    strategy, factor, notice = setting(config, "conv", large)
+    assert (strategy, factor) == ("Resource", 1) and "reuse factor 1 in place of 4" in notice
+    assert setting(config, "fc", Product(28, 80)).reuse_factor == 4
+    assert setting(HlsConfig("Vivado", strategy="Resource", reuse_factor=4), "conv", large).reuse_factor == 4

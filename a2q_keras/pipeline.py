@@ -23,6 +23,8 @@ from a2q_keras.resources.usage import ResourceReport
 from a2q_keras.rtl import styles
 from a2q_keras.rtl.design import RtlDesign
 
+CALIBRATIONS = ("mse", "percentile")
+
 
 def integer_model(model) -> IntegerProgram:
     """The integer program of a Keras model made of A2Q layers and QKeras activations (a program is returned as it is).
@@ -107,6 +109,8 @@ def quantize(
     samples=1024,
     seed=0,
     tile=None,
+    calibration="mse",
+    percentile=99.99,
     on_layer=None,
 ):
     """The accumulator-aware model for a float or QKeras one, without training: seconds to minutes, no gradients.
@@ -122,19 +126,23 @@ def quantize(
     layers, first, last: settings of single layers, as in `convert`, but for the method.  seed: of the rows that are
     used of convolutions with very many; the same data and seed give the same codes.  tile: None, or the products
     that an inner accumulator of acc_bits bits sums; their sums and the bias are added in an outer one, as wide as
-    needed (multi-stage accumulation; `integer.ops` has the order of the products; not in hls4ml).  on_layer: is called
-    with a `model.post_training.quantize.QuantizedLayer` after each layer.
+    needed (multi-stage accumulation; `integer.ops` has the order of the products; not in hls4ml).  calibration: how the
+    power-of-two range of an activation is chosen: "mse", for least squared error, or "percentile", the smallest that
+    clips nothing below the given `percentile` of the magnitudes (100: nothing at all).  on_layer: is called with a
+    `model.post_training.quantize.QuantizedLayer` after each layer.
 
-    Raises what `convert` raises; ConfigurationError for data with NaN.
+    Raises what `convert` raises; ConfigurationError for data with NaN or an unknown choice.
     """
+    if calibration not in CALIBRATIONS:
+        raise ConfigurationError(f"calibration={calibration!r} is unknown; allowed are {', '.join(CALIBRATIONS)}")
     from a2q_keras.model.post_training import quantize as post_training
     from a2q_keras.numerics.fit import Recipe
 
     recipe = Recipe(method, budget, refine, correct_bias)
     bits, places = (acc_bits, weight_bits, act_bits), (layers, first, last)
-    return post_training.quantize(
-        model, data, *bits, method, *places, recipe, samples, seed, tile, on_layer or (lambda layer: None)
-    )
+    clipped = percentile if calibration == "percentile" else None
+    options = (recipe, samples, seed, tile, clipped, on_layer or (lambda layer: None))
+    return post_training.quantize(model, data, *bits, method, *places, *options)
 
 
 def certify(model, acc_bits=None) -> Certificate:

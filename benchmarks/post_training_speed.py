@@ -5,8 +5,8 @@
 Layers of (K, C) weights, 1,024 rows of calibration inputs, 4-bit weights and inputs, P = 12.  The loop is GPFQ as it
 is written down: for each channel and weight one product of 1,024 values, in numpy, under the same budget; it is timed
 on a few channels and multiplied up, as channels cost the same.  Ours start from the rows, too: moments included.  `fit`
-is all that `quantize` does for a layer: a choice of scales, two passes, refinement.  Memory: the most that numpy held
-at a time beyond the rows and weights.
+is all that `quantize` does for a layer: a choice of scales, two passes, refinement.  Seconds are processor time of one
+core, so that a busy machine changes little.  Memory: the most that numpy held at a time beyond the rows and weights.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import platform
 import time
 import tracemalloc
 from pathlib import Path
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before numpy: processor time is that of one core
+    os.environ[name] = "1"
 
 import numpy as np
 
@@ -77,9 +80,9 @@ def whole_fit(x, y, w, scale):
 
 
 def timed(function, *arguments):
-    """(result, seconds)."""
-    start = time.perf_counter()
-    return function(*arguments), time.perf_counter() - start
+    """(result, seconds of processor time)."""
+    start = time.process_time()
+    return function(*arguments), time.process_time() - start
 
 
 def peak(function, *arguments) -> int:

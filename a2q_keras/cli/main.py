@@ -132,6 +132,8 @@ def quantize(
     tile: Annotated[
         int | None, typer.Option(help="Products of an inner accumulator of acc-bits bits; default: one sums all")
     ] = None,
+    calibration: Annotated[str, typer.Option(help="Ranges of activations: mse or percentile")] = "mse",
+    percentile: Annotated[float, typer.Option(help="Of magnitudes, below which nothing is clipped")] = 99.99,
     output: Annotated[Path, typer.Option(help="Where the quantized model goes")] = Path("quantized.keras"),
     seed: int = 0,
     as_json: AsJson = False,
@@ -140,7 +142,7 @@ def quantize(
     quiet.start_keras()
     from a2q_keras.cli import quantize as run
 
-    options = {"samples": samples, "seed": seed, "tile": tile}
+    options = {"samples": samples, "seed": seed, "tile": tile, "calibration": calibration, "percentile": percentile}
     layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, **options)
     run.show(layers, output, as_json)
 

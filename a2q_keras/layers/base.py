@@ -9,10 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from a2q_keras.errors import A2QError, ConfigurationError, InputRangeError, WeightError
+from a2q_keras.errors import ConfigurationError, InputRangeError, WeightError
+from a2q_keras.layers import start
 from a2q_keras.layers.search import search_when_due
 from a2q_keras.layers.upstream import Source, input_format, input_source
-from a2q_keras.numerics import bounds, quantize, tiles
+from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers import weights
 from a2q_keras.quantizers.activations import format_of
@@ -166,27 +167,10 @@ class AccumulatorAware:
         return self.kernel.shape[-1]
 
     def _initial_scale_log2(self, shape, dtype=None):
-        return ops.cast(self._fitted_scale_log2(), dtype or "float32")
+        return ops.cast(start.scale_log2(self), dtype or "float32")
 
     def _initial_norm_log2(self, shape, dtype=None):
-        kernel = self._numpy("kernel").reshape(-1, self._channels)
-        centred = quantize.centred(kernel) if self.method == "a2q+" else kernel
-        return ops.cast(np.log2(np.maximum(np.abs(centred).sum(axis=0), 1e-12)), dtype or "float32")
-
-    def _fitted_scale_log2(self) -> int:
-        """The exponent that suits the present weights: the papers' for the papers' methods, else the best one."""
-        (kernel, bias), spec = self._float_weights(), self.accumulator
-        if self.method in weights.LEARNED_NORM:  # the largest weight on the largest code
-            return int(np.ceil(np.log2(max(float(np.abs(kernel).max(initial=0)), 1e-12) / spec.qmax)))
-        width = self.acc_bits if self.method == "exact" else bounds.MAX_ACC_BITS
-        frac = self.input_format.frac
-        if self.tile is not None:
-            kernel = tiles.apart(kernel, self.tile)
-            bias = np.zeros(kernel.shape[1])
-        try:
-            return quantize.search_scale_log2(kernel, self.weight_bits, width, spec.input.lo, spec.input.hi, bias, frac)
-        except A2QError as error:
-            raise type(error)(f"layer {self.name!r}: {error}") from error
+        return ops.cast(start.norm_log2(self), dtype or "float32")
 
     def _float_weights(self):
         """What is quantized, as arrays: columns (K, C) and bias (C,), zeros without one."""
@@ -199,11 +183,11 @@ class AccumulatorAware:
         scale_log2: the exponent to take; None looks for the best one.  Raises WeightError for NaN or infinite weights,
         AccumulatorOverflowError where no scale holds the bias.
         """
-        exponent = self._fitted_scale_log2() if scale_log2 is None else scale_log2
+        exponent = start.scale_log2(self) if scale_log2 is None else scale_log2
         self.scale_log2.assign(float(exponent))
         self.steps.assign(0)  # the held thresholds belong to other weights: search anew
         if self.method in weights.LEARNED_NORM:
-            self.norm_log2.assign(self._initial_norm_log2(None))
+            self.norm_log2.assign(start.norm_log2(self))
 
     def set_float_weights(self, kernel, bias=None):
         """Start from the weights of a float layer: take them over and fit the scale to them."""
@@ -212,20 +196,7 @@ class AccumulatorAware:
             self.bias.assign(bias)
         self.fit_scale()
         if self.method == "a2q+":
-            self._start_from_projection()
-
-    def _start_from_projection(self):
-        """Method a2q+ starts from the Euclidean projection of the float weights; see `quantize.a2q_plus_start`."""
-        (kernel, bias), spec = self._float_weights(), self.accumulator
-        exponent = round(float(ops.convert_to_numpy(self.scale_log2)))
-        codes = quantize.codes_for_bias(bias, self.input_format.frac - exponent)
-        start = quantize.a2q_plus_start(kernel, 2.0**exponent, self.acc_bits, spec.input.bits, spec.input.signed, codes)
-        gain = self._latent().gain
-        gain = np.ones(self._channels) if gain is None else ops.convert_to_numpy(gain)
-        own = self._numpy("kernel").reshape(-1, self._channels)
-        own = np.where(gain == 0, own, start / np.where(gain == 0, 1.0, gain))
-        self.kernel.assign(own.reshape(self.kernel.shape))
-        self.norm_log2.assign(self._initial_norm_log2(None))
+            start.from_projection(self)
 
     def set_weights(self, weights):
         """As in Keras; the weights of the float layer of the same shape (kernel, bias) are taken, too."""

@@ -95,6 +95,7 @@ def convert(
     input_bits=None,
     bias_correction=False,
     tile=None,
+    percentile=None,
 ):
     """The accumulator-aware model that starts from `model`, a float or QKeras one, which stays as it is.
 
@@ -109,7 +110,8 @@ def convert(
     settings for the first and the last layer with weights.  A name beats a class, which beats first and last.
     input_bits: of the model's own inputs, by default what the first layer with weights gets.  bias_correction: take the
     mean error of every channel on `data` away at last (`correct_bias`): for models that are not trained afterwards.
-    tile: products of an inner accumulator, as in `A2QDense`.
+    tile: products of an inner accumulator, as in `A2QDense`.  percentile: choose integer bits such that no value below
+    this percentile of the magnitudes is clipped, instead of for least squared error.
 
     Raises UnsupportedLayerError naming a layer without integer counterpart, ConfigurationError for unknown settings
     or missing data.
@@ -121,7 +123,7 @@ def convert(
     if data is None and bias_correction:
         raise ConfigurationError("bias_correction needs data=, about a hundred inputs")
     data = None if data is None else samples(graph, data)
-    made = _Conversion(graph, settings, data, input_bits).run(model.name)
+    made = _Conversion(graph, settings, data, input_bits, percentile).run(model.name)
     if bias_correction:
         correct_bias(made, graph, data)
     return made
@@ -130,8 +132,8 @@ def convert(
 class _Conversion:
     """One walk over the float model's nodes, and the new tensor for each float one, by id."""
 
-    def __init__(self, graph, settings: Settings, data, input_bits: int | None):
-        self.graph, self.settings, self.input_bits = graph, settings, input_bits
+    def __init__(self, graph, settings: Settings, data, input_bits: int | None, percentile: float | None):
+        self.graph, self.settings, self.input_bits, self.percentile = graph, settings, input_bits, percentile
         self.nodes = Nodes(graph)
         weighted = [node.operation.name for node in self.nodes if type(node.operation).__name__ in COUNTERPARTS]
         self.ends = (weighted[:1], weighted[-1:])
@@ -189,7 +191,7 @@ class _Conversion:
         reader = next((found for found in self.nodes if type(found.operation).__name__ in COUNTERPARTS), node)
         settings = self._settings(reader.operation)
         bits = self.input_bits if settings.input_bits is None and self.input_bits is not None else settings.front_bits
-        quantizer = calibrate.quantizer(self._seen(layer.name), bits)
+        quantizer = calibrate.quantizer(self._seen(layer.name), bits, self.percentile)
         return qkeras.QActivation(quantizer, name=f"{layer.name}_quantizer")(tensor)
 
     def _brings_quantizer(self, tensor) -> bool:
@@ -211,7 +213,7 @@ class _Conversion:
             arguments["use_bias"] = True
         if isinstance(layer, keras.layers.SeparableConv2D):
             seen = self._seen(f"{layer.name}/depthwise")
-            arguments["depthwise_activation"] = calibrate.quantizer(seen, settings.act_bits)
+            arguments["depthwise_activation"] = calibrate.quantizer(seen, settings.act_bits, self.percentile)
         arguments["activation"] = self._own_activation(layer, settings)
         twin = COUNTERPARTS[type(layer).__name__](**arguments)
         made = twin(self._quantized(tensor, node, settings))
@@ -226,7 +228,7 @@ class _Conversion:
             if id(tensor) not in self.quantized:
                 source = node.input_tensors[0]
                 name = _name(source)
-                quantizer = calibrate.quantizer(self._seen(name), settings.front_bits)
+                quantizer = calibrate.quantizer(self._seen(name), settings.front_bits, self.percentile)
                 self.quantized[id(tensor)] = qkeras.QActivation(quantizer, name=f"{name}_quantizer")(tensor)
             return self.quantized[id(tensor)]
         return tensor
@@ -236,7 +238,7 @@ class _Conversion:
             return layer.activation
         name = _activation_name(layer)
         if name == "relu":
-            return calibrate.relu(self._seen(layer.name), settings.act_bits)
+            return calibrate.relu(self._seen(layer.name), settings.act_bits, self.percentile)
         if name not in ("linear", "softmax"):
             raise _unsupported(layer, f"the activation {name!r}")
         return name
@@ -246,7 +248,7 @@ class _Conversion:
             return qkeras.QActivation(layer.activation, name=layer.name)(tensor)
         name = _activation_name(layer)
         if name in ("relu", "relu6"):
-            quantizer = calibrate.relu(self._seen(layer.name), self._settings(layer).act_bits)
+            quantizer = calibrate.relu(self._seen(layer.name), self._settings(layer).act_bits, self.percentile)
             return qkeras.QActivation(quantizer, name=layer.name)(tensor)
         if name not in ("linear", "softmax"):
             raise _unsupported(layer, f"the activation {name!r}")

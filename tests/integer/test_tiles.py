@@ -14,6 +14,7 @@ from a2q_keras.integer.certificate import Certificate, certify
 from a2q_keras.integer.graph import Conv, Dense
 from a2q_keras.numerics import bounds
 from a2q_keras.report import tables
+from a2q_keras.rtl import styles
 from tests.strategies import convolution, input_codes, mlp
 
 
@@ -113,6 +114,12 @@ def test_a_certificate_whose_parts_do_not_fit_is_refused(change):
 def test_tiles_that_are_no_number_of_products(tile):
     with pytest.raises(ConfigurationError, match="tile of layer 'fc1'=.* a whole number from 1"):
         tiled(mlp(), tile)
+
+
+@pytest.mark.parametrize("style", styles.STYLES)
+def test_rtl_refuses_tiles_and_says_why(style):
+    with pytest.raises(UnsupportedLayerError, match="layer 'fc1' sums tiles of 4 products .* knows no tiles"):
+        styles.build(PROGRAMS["dense"], style)
 
 
 def test_hls4ml_refuses_tiles_and_says_why():

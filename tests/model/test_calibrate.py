@@ -27,6 +27,27 @@ def test_an_outlier_is_clipped_rather_than_the_rest_lost():
     assert integer_bits(values, 3) < 3
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("percentile", [90, 99.9, 100])
+def test_a_percentile_clips_no_more_than_it_says(percentile, signed, bits=5):
+    values = np.random.default_rng(1).normal(0, 3, 5000) ** 3
+    values = values if signed else np.maximum(values, 0)
+    reach = np.percentile(np.abs(values), percentile)
+
+    def clipping(integer):  # the value from which rounding would go beyond the largest code
+        format = FixedPoint(bits, bits - signed - integer, signed)
+        return (format.hi + 0.5) * format.step
+
+    found = integer_bits(values, bits, signed, percentile)
+    assert clipping(found) >= reach > clipping(found - 1)
+
+
+@pytest.mark.parametrize("percentile", [0, 100.1, -3])
+def test_percentiles_that_are_none(percentile):
+    with pytest.raises(ConfigurationError, match="percentile=.* is not allowed; give a number above 0"):
+        integer_bits(np.ones(3), 4, False, percentile)
+
+
 def test_negative_values_count_as_zero_for_an_unsigned_quantizer():
     assert integer_bits([0.9, -100.0], 8) == 0
 

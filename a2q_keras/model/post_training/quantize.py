@@ -60,6 +60,7 @@ def quantize(
     samples=1024,
     seed=0,
     tile=None,
+    percentile=None,
     on_layer: Callable[[QuantizedLayer], None] = lambda layer: None,
 ):
     """The accumulator-aware model for a float or QKeras one; see `pipeline.quantize`.  on_layer hears of each layer.
@@ -70,7 +71,8 @@ def quantize(
     recipe = replace(recipe or Recipe(), method=method)
     inputs = first_samples(functional(model), data, bounds.check_bits("samples", samples, 1, 2**24))
     calibration = inputs if len(inputs) > 1 else inputs[0]
-    ours = convert(model, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last, tile=tile)
+    extra = {"tile": tile, "percentile": percentile}
+    ours = convert(model, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last, **extra)
     recorder = Recorder(model, ours, inputs, seed)
     for layer in ours.layers:
         if isinstance(layer, (AccumulatorAware, A2QSeparableConv2D)):

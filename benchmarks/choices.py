@@ -9,7 +9,10 @@ rate 0.002, 0.005, 0.02: Adam's learning rate, now 0.01.  bias share 1, 0: how m
 take, now a quarter (`bounds.largest_bias`).  narrowing: `AccumulatorSchedule` from P+3 down to P over the first 60 % of
 the epochs.  equalised: ranges of the channels equalised between layers before conversion (Nagel et al., ICCV 2019,
 section 4.1), which is what an exponent of each channel could do in front of a ReLU.  pulled in: weights shrunk to the
-budget at every epoch, so that those projected to zero are zero.  search every step: thresholds never held.
+budget at every epoch, so that those projected to zero are zero.  search every step: thresholds never held.  biases
+corrected: `convert(bias_correction=True)` before training.
+
+Results go to benchmarks/results/choices.{json,md}, after every training; a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -29,13 +32,14 @@ from rich.progress import track
 import a2q_keras as a2q
 from a2q_keras.callbacks import AccumulatorSchedule, accumulator_layers
 from a2q_keras.integer import storage
-from a2q_keras.layers import base
+from a2q_keras.layers import search
 from a2q_keras.numerics import bounds, projection
 from a2q_keras.zoo.train import accuracy, fit_classifier
 
 CASES = (("magic_gamma", (7, 6)), ("dry_bean", (8,)))
 SEEDS = (10, 11)
-SEARCH_EVERY = base.SEARCH_EVERY
+SEARCH_EVERY = search.SEARCH_EVERY
+COMMAND = "python benchmarks/choices.py --data-dir FOLDER"
 
 
 class PulledIn(keras.callbacks.Callback):
@@ -81,6 +85,7 @@ VARIANTS = {
     "equalised": {"start": equalised},
     "pulled in": {"callbacks": lambda acc_bits, epochs: [PulledIn()]},
     "search every step": {"search": 1},
+    "biases corrected": {"settings": {"bias_correction": True}},
 }
 
 
@@ -88,10 +93,10 @@ def run(dataset, float_model, acc_bits, variant, seed):
     """Test accuracy of one training."""
     task = bench.TASKS[dataset.name]
     task = replace(task, rate=variant.get("rate", task.rate))
-    base.SEARCH_EVERY = variant.get("search", SEARCH_EVERY)
+    search.SEARCH_EVERY = variant.get("search", SEARCH_EVERY)
     keras.utils.set_random_seed(seed)
     start = variant.get("start", lambda model: model)(float_model)
-    model = a2q.convert(start, acc_bits, 4, 4, data=dataset.x_train, **task.settings)
+    model = a2q.convert(start, acc_bits, 4, 4, data=dataset.x_train, **task.settings, **variant.get("settings", {}))
     for layer in accumulator_layers(model):
         layer.bias_share = variant.get("share", layer.bias_share)
     callbacks = variant.get("callbacks", lambda *_: [])(acc_bits, task.epochs)
@@ -101,22 +106,40 @@ def run(dataset, float_model, acc_bits, variant, seed):
     return accuracy(program.run(dataset.x_test), dataset.y_test)
 
 
-def markdown(found, command):
+def markdown(found):
     """A table of the means over the seeds, one column per data set and width."""
-    cases = list(next(iter(found.values())))
+    cases = [(name, width) for name, widths in CASES for width in widths]
     lines = [
         "# Choices in method `exact`, W4A4",
         "",
-        f"Made by `{command}`; {len(SEEDS)} seeds; mean test accuracy of the integer program.",
+        f"Made by `{COMMAND}`; {len(SEEDS)} seeds; mean test accuracy of the integer program.",
         "",
         "| variant | " + " | ".join(f"{name}, P={width}" for name, width in cases) + " |",
         "|---|" + "---|" * len(cases),
     ]
-    rows = [
-        f"| {name} | " + " | ".join(f"{statistics.fmean(row[case]):.2%}" for case in cases) + " |"
-        for name, row in found.items()
-    ]
-    return "\n".join([*lines, *rows]) + "\n"
+    for title in VARIANTS:
+        seeds = [[found.get(key(title, *case, seed)) for seed in SEEDS] for case in cases]
+        cells = ["" if None in row else f"{statistics.fmean(row):.2%}" for row in seeds]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def key(title, name, width, seed):
+    """The name of a result in the file."""
+    return f"{title}, {name}, P={width}, seed {seed}"
+
+
+def sweep(found, args):
+    """Train what `found` lacks and yield it after every training."""
+    for name, widths in CASES:
+        dataset = bench.load(argparse.Namespace(data=name, data_dir=args.data_dir, train=0))
+        floats = {seed: bench.float_network(dataset, seed, args.keep) for seed in SEEDS}
+        cases = [(title, width, seed) for title in VARIANTS for width in widths for seed in SEEDS]
+        for title, width, seed in track(cases, name):
+            wanted = key(title, name, width, seed)
+            if wanted not in found:
+                found[wanted] = run(dataset, floats[seed], width, VARIANTS[title], seed)
+                yield found
 
 
 def main():
@@ -124,18 +147,12 @@ def main():
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--keep", type=Path, help="folder for the float networks")
     args = parser.parse_args()
-    found = {name: {} for name in VARIANTS}
-    for name, widths in CASES:
-        dataset = bench.load(argparse.Namespace(data=name, data_dir=args.data_dir, train=0))
-        floats = {seed: bench.float_network(dataset, seed, args.keep) for seed in SEEDS}
-        for width, (title, variant) in track([(w, v) for w in widths for v in VARIANTS.items()], name):
-            found[title][name, width] = [run(dataset, model, width, variant, seed) for seed, model in floats.items()]
-    command = "python benchmarks/choices.py --data-dir FOLDER"
-    table = markdown(found, command)
-    plain = {title: {f"{name}, P={width}": row for (name, width), row in rows.items()} for title, rows in found.items()}
-    storage.write_text(bench.RESULTS / "choices.json", json.dumps({"command": command, "rows": plain}, indent=1) + "\n")
-    storage.write_text(bench.RESULTS / "choices.md", table)
-    print(table)
+    path = bench.RESULTS / "choices.json"
+    found = json.loads(path.read_text())["accuracy"] if path.is_file() else {}
+    for part in sweep(found, args):
+        storage.write_text(path, json.dumps({"command": COMMAND, "accuracy": part}, indent=1) + "\n")
+        storage.write_text(path.with_suffix(".md"), markdown(part))
+    print(markdown(found))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
     python benchmarks/post_training.py --network mnist_mlp --data-dir FOLDER --bits 4,4 --widths 14,13,12,11,10,9,8
 
-Each seed trains a float network and draws its own 1,024 calibration inputs.  Columns: `nearest` rounds to the most bits
+Each seed has a float network and draws its own 1,024 calibration inputs.  Columns: `nearest` rounds to the most bits
 for which the data-type bound of A2Q (section 3) is within P, no other bound; `axe gpfq` and `axe optq` are AXE's
 (Colbert et al., TMLR 2025) at the power-of-two scale that suits the weights best; `exact`, `gpfq` and `optq` are ours.
 All correct biases with the same inputs.  P asked is certified, but for `nearest`.  Accuracy is that of the integer
-program on the test set, of convolutions that of Keras' forward pass, which is equal below 25 bits.  Results go to
-benchmarks/results/post_training_*.
+program on the test set, of convolutions that of Keras' forward pass, which is equal below 25 bits.
+
+Results go to benchmarks/results/post_training_* after every row; a run that was stopped goes on from there, and
+--keep FOLDER keeps the float networks for it.  A column is not followed to narrower accumulators once it has lost
+two fifths of the float accuracy with the first seed.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -27,18 +32,35 @@ from rich.progress import track
 
 import a2q_keras as a2q
 from a2q_keras import data
+from a2q_keras.integer import storage
 from a2q_keras.numerics import bounds
 from a2q_keras.zoo import networks
 from a2q_keras.zoo.mlp import float_mlp
 from a2q_keras.zoo.train import accuracy, fit_classifier
 
-# name: data set, pictures or rows, epochs of the float network, how to build it
+
+@dataclass(frozen=True)
+class Task:
+    """A float network: its data set, pictures or rows, training, how it is built, and under which name it is kept."""
+
+    data: str
+    images: bool
+    epochs: int
+    build: Callable
+    kept_as: str
+    rate: float = 1e-3
+
+
 NETWORKS = {
-    "digits_mlp": ("digits", False, 40, lambda shape: float_mlp(shape[0], (64, 32, 10))),
-    "mnist_mlp": ("mnist", False, 6, lambda shape: float_mlp(shape[0], (128, 64, 10))),
-    "mnist_cnn": ("mnist", True, 2, lambda shape: networks.build("lenet", input_shape=shape)),
-    "magic_mlp": ("magic_gamma", False, 30, lambda shape: networks.build("magic_gamma", input_shape=shape)),
-    "cifar10_resnet8": ("cifar10", True, 8, lambda shape: networks.build("resnet8", input_shape=shape, width=8)),
+    "digits_mlp": Task("digits", False, 40, lambda shape: float_mlp(shape[0], (64, 32, 10)), "digits"),
+    "mnist_mlp": Task("mnist", False, 6, lambda shape: float_mlp(shape[0], (128, 64, 10)), "mnist"),
+    "mnist_cnn": Task("mnist", True, 2, lambda shape: networks.build("lenet", input_shape=shape), "mnist_cnn"),
+    "magic_mlp": Task(
+        "magic_gamma", False, 30, lambda shape: networks.build("magic_gamma", input_shape=shape), "magic_gamma"
+    ),
+    "cifar10_resnet8": Task(
+        "cifar10", True, 8, lambda shape: networks.build("resnet8", input_shape=shape, width=8), "cifar10", 3e-3
+    ),
 }
 METHODS = {
     "axe gpfq": {"method": "gpfq", "budget": "axe"},
@@ -49,27 +71,29 @@ METHODS = {
 }
 COLUMNS = ("nearest", *METHODS)
 SAMPLES = 1024
+COLLAPSED = 0.6  # of the float accuracy
 RESULTS = Path(__file__).parent / "results"
 
 
 def load(network, folder):
     """The data set as the network takes it."""
-    name, images, _, _ = NETWORKS[network]
-    dataset = data.load(name, folder, images=images)
-    return dataset.standardised() if name == "magic_gamma" else dataset
+    task = NETWORKS[network]
+    dataset = data.load(task.data, folder, images=task.images)
+    return dataset.standardised() if task.data == "magic_gamma" else dataset
 
 
 def float_network(network, dataset, seed, folder):
     """The trained float network of a seed; kept in `folder`, if there is one."""
-    kept = None if folder is None else folder / f"{network}_{seed}.keras"
-    if kept is not None and kept.is_file():
-        return a2q.load_model(kept)
+    task = NETWORKS[network]
+    kept = folder and folder / f"{task.kept_as}_{seed}.weights.h5"
     keras.utils.set_random_seed(seed)
-    _, _, epochs, build = NETWORKS[network]
-    model = build(dataset.x_train.shape[1:])
-    fit_classifier(model, dataset, epochs, 1e-3 if dataset.name != "cifar10" else 2e-3)
-    if kept is not None:
-        model.save(kept)
+    model = task.build(dataset.x_train.shape[1:])
+    if kept and kept.is_file():
+        model.load_weights(kept)
+        return model
+    fit_classifier(model, dataset, task.epochs, task.rate)
+    if kept:
+        model.save_weights(kept)
     return model
 
 
@@ -113,35 +137,57 @@ def _datatype_bits(layer, weight_bits, act_bits):
     return bounds.datatype_acc_bits(layer.k, weight_bits, act_bits, layer.input_format.signed)
 
 
-def sweep(network, dataset, widths, bits, seeds, folder):
-    """(float accuracies, rows)."""
-    floats, rows = [], []
-    for seed in seeds:
-        model = float_network(network, dataset, seed, folder)
-        floats.append(accuracy(model.predict(dataset.x_test, verbose=0), dataset.y_test))
-        chosen = np.random.default_rng(seed).choice(len(dataset.x_train), SAMPLES, replace=False)
-        inputs = dataset.x_train[chosen]
-        for acc_bits in track(widths, f"seed {seed}"):
-            for column in COLUMNS:
-                start = time.time()
-                if column == "nearest":
-                    quantized = nearest(model, inputs, acc_bits, bits)
-                else:
-                    quantized = a2q.quantize(model, inputs, acc_bits, *bits, **METHODS[column])
-                    a2q.certify(quantized, acc_bits).raise_if_unsafe()
-                if quantized is not None:
-                    row = {"method": column, "acc_bits": acc_bits, "seed": seed}
-                    rows.append(row | measure(quantized, dataset, start))
-            keras.backend.clear_session()
-    return floats, rows
+def sweep(args, dataset, result):
+    """Measure what `result` lacks and yield after every row."""
+    models, rows = {}, result["rows"]
+    for seed in args.seeds:
+        models[seed] = float_network(args.network, dataset, seed, args.keep)
+        if str(seed) not in result["float"]:
+            outputs = models[seed].predict(dataset.x_test, verbose=0, batch_size=256)
+            result["float"][str(seed)] = accuracy(outputs, dataset.y_test)
+    cases = [(seed, width, column) for seed in args.seeds for width in args.widths for column in COLUMNS]
+    for seed, width, column in track(cases, args.network):
+        if done(rows, column, width, seed) or collapsed(result, column, width, args.seeds[0]):
+            continue
+        found = measure_one(models[seed], dataset, column, width, args.bits, seed)
+        rows.append({"method": column, "acc_bits": width, "seed": seed} | found)
+        keras.backend.clear_session(free_memory=True)  # else every row stays in memory
+        yield
 
 
-def markdown(network, bits, floats, rows, command):
+def measure_one(model, dataset, column, acc_bits, bits, seed):
+    """The figures of a row; accuracy None where `nearest` has no bits that fit."""
+    chosen = np.random.default_rng(seed).choice(len(dataset.x_train), SAMPLES, replace=False)
+    inputs, start = dataset.x_train[chosen], time.time()
+    if column == "nearest":
+        quantized = nearest(model, inputs, acc_bits, bits)
+    else:
+        quantized = a2q.quantize(model, inputs, acc_bits, *bits, **METHODS[column])
+        a2q.certify(quantized, acc_bits).raise_if_unsafe()
+    return {"accuracy": None} if quantized is None else measure(quantized, dataset, start)
+
+
+def done(rows, column, width, seed):
+    """Whether a row is there."""
+    return any((row["method"], row["acc_bits"], row["seed"]) == (column, width, seed) for row in rows)
+
+
+def collapsed(result, column, width, seed):
+    """Whether a column has collapsed at a wider accumulator, with the first seed."""
+    return any(
+        row["acc_bits"] > width and (row["accuracy"] or 0) < COLLAPSED * result["float"][str(seed)]
+        for row in result["rows"]
+        if (row["method"], row["seed"]) == (column, seed)
+    )
+
+
+def markdown(network, bits, result):
     """The table, with the command that made it."""
+    floats, rows = list(result["float"].values()), [row for row in result["rows"] if row["accuracy"] is not None]
     lines = [
         f"# Post-training quantization of {network}, W{bits[0]}A{bits[1]}, by accumulator width P",
         "",
-        f"Made by `{command}`; {len(floats)} seeds; test accuracy, mean (least).",
+        f"Made by `{result['command']}`; {len(floats)} seeds; test accuracy, mean (least).",
         "",
         f"Float: {statistics.fmean(floats):.2%}, of which 99 %: {0.99 * statistics.fmean(floats):.2%}.",
         "",
@@ -149,10 +195,7 @@ def markdown(network, bits, floats, rows, command):
         f"|---|{'---|' * len(COLUMNS)}",
     ]
     for width in sorted({row["acc_bits"] for row in rows}, reverse=True):
-        cells = []
-        for column in COLUMNS:
-            found = [row["accuracy"] for row in rows if (row["method"], row["acc_bits"]) == (column, width)]
-            cells.append(f"{statistics.fmean(found):.2%} ({min(found):.2%})" if found else "-")
+        cells = [cell(rows, column, width, len(floats)) for column in COLUMNS]
         lines.append(f"| {width} | {' | '.join(cells)} |")
     seconds = {column: [row["seconds"] for row in rows if row["method"] == column] for column in COLUMNS}
     lines += [
@@ -163,27 +206,54 @@ def markdown(network, bits, floats, rows, command):
     return "\n".join(lines) + "\n"
 
 
-def main():
+def cell(rows, column, width, seeds):
+    """Mean and least accuracy; with the number of seeds where not all are there."""
+    found = [row["accuracy"] for row in rows if (row["method"], row["acc_bits"]) == (column, width)]
+    if not found:
+        return "-"
+    part = "" if len(found) == seeds else f", {len(found)} of {seeds} seeds"
+    return f"{statistics.fmean(found):.2%} ({min(found):.2%}{part})"
+
+
+def write(result, args):
+    """The two files of a result."""
+    stem = RESULTS / f"post_training_{args.network}_w{args.bits[0]}a{args.bits[1]}"
+    table = markdown(args.network, args.bits, result)
+    storage.write_text(stem.with_suffix(".json"), json.dumps(result, indent=1) + "\n")
+    storage.write_text(stem.with_suffix(".md"), table)
+    return table
+
+
+def numbers(text):
+    """Whole numbers separated by commas."""
+    return [int(number) for number in text.split(",")]
+
+
+def arguments():
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="digits_mlp", choices=sorted(NETWORKS))
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--bits", default="4,4", help="of weights and of activations")
-    parser.add_argument("--widths", default="14,13,12,11,10,9,8", help="accumulator bits, separated by commas")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--models", type=Path, help="a folder where trained float networks are kept")
-    args = parser.parse_args()
-    weight_bits, act_bits = map(int, args.bits.split(","))
-    dataset, widths = load(args.network, args.data_dir), [int(width) for width in args.widths.split(",")]
-    floats, rows = sweep(args.network, dataset, widths, (weight_bits, act_bits), range(args.seeds), args.models)
-    options = [f"--network {args.network}", "--data-dir FOLDER" if args.data_dir else "", f"--bits {args.bits}"]
-    options += [f"--widths {args.widths}", f"--seeds {args.seeds}"]
-    command = f"python benchmarks/post_training.py {' '.join(filter(None, options))}"
-    stem = RESULTS / f"post_training_{args.network}_w{weight_bits}a{act_bits}"
-    result = {"command": command, "keras": keras.__version__, "float": floats, "rows": rows}
-    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
-    table = markdown(args.network, (weight_bits, act_bits), floats, rows, command)
-    stem.with_suffix(".md").write_text(table)
-    print(table)
+    parser.add_argument("--bits", type=numbers, default="4,4", help="of weights and of activations")
+    parser.add_argument("--widths", type=numbers, default="14,13,12,11,10,9,8", help="accumulator bits, by commas")
+    parser.add_argument("--seeds", type=numbers, default="0,1,2", help="by commas")
+    parser.add_argument("--keep", type=Path, help="folder for the float networks")
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
+    dataset = load(args.network, args.data_dir)
+    shown = {name: ",".join(map(str, getattr(args, name))) for name in ("bits", "widths", "seeds")}
+    options = [f"--network {args.network}", "--data-dir FOLDER" if args.data_dir else ""]
+    options += [f"--{name} {text}" for name, text in shown.items()]
+    path = RESULTS / f"post_training_{args.network}_w{args.bits[0]}a{args.bits[1]}.json"
+    result = json.loads(path.read_text()) if path.is_file() else {"float": {}, "rows": []}
+    result["command"] = f"python benchmarks/post_training.py {' '.join(filter(None, options))}"
+    result["keras"] = keras.__version__
+    for _ in sweep(args, dataset, result):
+        write(result, args)
+    print(write(result, args))
 
 
 if __name__ == "__main__":

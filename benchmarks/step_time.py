@@ -4,9 +4,15 @@
 
 Each step is a forward pass, a backward pass and an Adam update of one layer, batch 128, quantized 4-bit inputs and
 weights: Dense 784x128, and Conv2D 3x3x32x64 on 16x16.  Both ways of compiling: a graph (`jit_compile=False`) and XLA
-(`jit_compile=True`).  The layers take turns of a few steps; the figure is the median over the turns of the ratio to the
-peer's turn, so that a slow moment of the machine hits both sides.  `again` is the peer once more: how far noise goes.
-The projection's share is (exact - none) / exact.
+(`jit_compile=True`).  The layers take turns of 64 steps, in which `exact` searches at least once; the figure is the
+median over the turns of the ratio to the peer's turn, so that a slow moment of the machine hits both sides.  `again` is
+the peer once more: how far noise goes.  The projection's share is (exact - none) / exact.
+
+    python benchmarks/step_time.py --hgq2 PYTHON
+
+takes turns with HGQ2's layers, too.  HGQ2 brings its own `qkeras`, so PYTHON is the interpreter of an environment in
+which `pip install HGQ2 tensorflow` has been run.  Keras' plain layer runs in both: exact / HGQ2 is (exact / plain)
+here over (HGQ2 / plain) there.
 """
 
 from __future__ import annotations
@@ -16,23 +22,22 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-import numpy as np
 import qkeras
+from steps import BATCH, SHAPES, plain, trainer, turn
 
 import a2q_keras as a2q
 
-BATCH, BITS = 128, 4
+BITS = 4
 INPUTS = {"unsigned": f"quantized_relu({BITS},0)", "signed": f"quantized_bits({BITS},0,alpha=1)"}
-SHAPES = {"Dense 784x128": (784,), "Conv2D 3x3x32x64": (16, 16, 32)}
 METHODS = {"exact": 12, "a2q": 12, "a2q+": 12, "none": 16}
-STEPS = {"Dense 784x128": 10, "Conv2D 3x3x32x64": 1}  # of a turn
 
 
 def peer(shape):
@@ -52,65 +57,78 @@ def ours(shape, method):
     return a2q.A2QConv2D(64, 3, padding="same", **settings)
 
 
-def trainer(layer, shape, inputs, jit):
-    """A function that makes one training step of a model of one layer."""
-    import tensorflow as tf
+class Hgq2:
+    """HGQ2's layers in an interpreter of their own; see hgq2_steps.py."""
 
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input(SHAPES[shape]), qkeras.QActivation(INPUTS[inputs]), layer])
-    model.compile(optimizer=keras.optimizers.Adam(1e-4), loss="mse", jit_compile=jit)
-    rng = np.random.default_rng(0)
-    x, y = (tf.constant(rng.random((BATCH, *part[1:]), np.float32)) for part in (model.input_shape, model.output_shape))
-    model.train_on_batch(x, y)
-    step = model.make_train_function()
-    return lambda: step(iter([(x, y)]))
+    def __init__(self, python):
+        command = [python, str(Path(__file__).with_name("hgq2_steps.py"))]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-
-def turn(step, repeats):
-    """Seconds per step."""
-    start = time.perf_counter()
-    for _ in range(repeats):
-        step()
-    return (time.perf_counter() - start) / repeats
+    def ask(self, *question):
+        """The answer to one line, a number."""
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
 
 
-def measure(shape, inputs, jit, turns):
-    """One row for all layers of a shape: milliseconds of the peer, and of each method its ratio to the peer."""
+def turns_of(shape, inputs, jit, hgq2):
+    """{name: function that takes a turn and returns seconds per step} for all layers of a shape."""
     layers = {"peer": peer(shape), "again": peer(shape)} | {method: ours(shape, method) for method in METHODS}
-    steps = {name: trainer(layer, shape, inputs, jit) for name, layer in layers.items()}
-    for step in steps.values():
-        turn(step, 40 // STEPS["Dense 784x128"] * STEPS[shape])  # past the first searches of the scale
-    times = [{name: turn(step, STEPS[shape]) for name, step in steps.items()} for _ in range(turns)]
-    ratios = {
-        name: round(statistics.median(row[name] / row["peer"] for row in times), 3) for name in steps if name != "peer"
-    }
-    share = statistics.median((row["exact"] - row["none"]) / row["exact"] for row in times)
-    return {
-        "shape": shape,
-        "inputs": inputs,
-        "compiled": "XLA" if jit else "graph",
-        "peer_ms": round(statistics.median(row["peer"] for row in times) * 1e3, 3),
-        "ratios": ratios,
-        "projection_share": round(share, 3),
-    }
+    stacks = {name: [qkeras.QActivation(INPUTS[inputs]), layer] for name, layer in layers.items()}
+    if hgq2:
+        stacks["plain"] = [plain(shape)]
+    steps = {name: partial(turn, trainer(stack, shape, jit)) for name, stack in stacks.items()}
+    if hgq2:
+        hgq2.ask("build", shape, jit)
+        steps |= {"hgq2": partial(hgq2.ask, "turn", "hgq2"), "plain there": partial(hgq2.ask, "turn", "dense")}
+    return {"unmeasured": steps["again"]} | steps  # whoever comes after another process pays for the change
+
+
+def measure(shape, inputs, jit, turns, hgq2=None):
+    """One row for all layers of a shape: milliseconds of the peer, and of each method its ratio to the peer."""
+    steps = turns_of(shape, inputs, jit, hgq2)
+    for take in [*steps.values()] * 2:  # past the first searches of the scale
+        take()
+    times = [{name: take() for name, take in steps.items()} for _ in range(turns)]
+
+    def median(figure):
+        return round(statistics.median(map(figure, times)), 3)
+
+    row = {"shape": shape, "inputs": inputs, "compiled": "XLA" if jit else "graph"}
+    row["peer_ms"] = median(lambda time: time["peer"] * 1e3)
+    row["ratios"] = {name: median(lambda time, name=name: time[name] / time["peer"]) for name in ("again", *METHODS)}
+    row["projection_share"] = median(lambda time: (time["exact"] - time["none"]) / time["exact"])
+    if hgq2:
+        row["exact_to_plain"] = median(lambda time: time["exact"] / time["plain"])
+        row["hgq2_to_plain"] = median(lambda time: time["hgq2"] / time["plain there"])
+        row["exact_to_hgq2"] = median(lambda time: time["exact"] / time["plain"] * time["plain there"] / time["hgq2"])
+    return row
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument("--turns", type=int, default=40, help="of Dense; Conv2D takes a tenth")
+    parser.add_argument("--hgq2", metavar="PYTHON", help="interpreter of an environment with HGQ2 and TensorFlow")
     args = parser.parse_args()
+    hgq2 = Hgq2(args.hgq2) if args.hgq2 else None
     rows = []
     for shape in SHAPES:
-        turns = args.turns if shape.startswith("Dense") else max(args.turns // 4, 1)
+        turns = args.turns if shape.startswith("Dense") else max(args.turns // 10, 1)
         for inputs in INPUTS:
             for jit in (True, False):
-                rows.append(measure(shape, inputs, jit, turns))
+                rows.append(measure(shape, inputs, jit, turns, hgq2))
                 print(json.dumps(rows[-1]), flush=True)
+    if hgq2:
+        hgq2.process.communicate()  # the end of its input ends it
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         versions = {"python": platform.python_version(), "keras": keras.__version__, "qkeras": qkeras.__version__}
-        result = {"command": " ".join(["python", *sys.argv]), "versions": versions, "cores": os.cpu_count()}
+        result = {
+            "command": " ".join(["python", *sys.argv]).replace(args.hgq2 or "PYTHON", "PYTHON"),
+            "versions": versions,
+            "cores": os.cpu_count(),
+        }
         result |= {"batch": BATCH, "bits": BITS, "acc_bits": METHODS, "rows": rows}
         args.output.write_text(json.dumps(result, indent=2) + "\n")
 

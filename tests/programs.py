@@ -1,14 +1,21 @@
 """Small integer programs with random codes, shared by the tests of firmware and co-simulation."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.tools import GXX
+from a2q_keras.tools import GXX, VERILATOR, YOSYS
 
 # the marks of a test that compiles firmware
 needs_gxx = [pytest.mark.csim, pytest.mark.skipif(not GXX.available(), reason="g++ is not installed")]
+# the marks of a test that builds hardware, simulates it with a tool of one's own choice, or synthesises it
+needs_da4ml = [pytest.mark.rtl, pytest.mark.skipif(not find_spec("da4ml"), reason="da4ml is not installed")]
+needs_verilator = [*needs_da4ml, pytest.mark.skipif(not VERILATOR.available(), reason="verilator is not installed")]
+needs_yosys = [*needs_da4ml, pytest.mark.skipif(not YOSYS.available(), reason="Yosys is not installed")]
+needs_cxxrtl = [*needs_yosys, *needs_gxx]
 
 
 def needed_bits(weights, bias, source: FixedPoint) -> int:

@@ -43,8 +43,10 @@ def test_the_public_names():
         "print_qstats",
         "quantize",
         "quantizers",
+        "resources",
         "to_hls",
         "to_qkeras",
+        "to_rtl",
         "zoo",
     ]
 

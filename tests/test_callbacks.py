@@ -85,6 +85,20 @@ def test_the_logger_looks_into_separable_convolutions():
     assert {"acc_bits_needed/s_depthwise", "weight_sparsity/s_pointwise"} <= set(logs)
 
 
+def test_the_logger_says_how_many_biases_are_at_their_limit():
+    model = two_layers(9)
+    layer = model.get_layer("first")
+    bias = np.zeros(layer.bias.shape)
+    bias[:2] = 1e3, -1e3
+    layer.bias.assign(bias)
+    logs = {}
+    logger = AccumulatorLogger()
+    logger.set_model(model)
+    logger.on_epoch_end(0, logs)
+    assert logs["bias_at_limit/first"] == 2 / len(bias)
+    assert logs["bias_at_limit/second"] == 0
+
+
 @pytest.mark.parametrize("method", ["exact", "a2q+"])
 def test_training_that_was_saved_goes_on_as_if_it_had_not_stopped(method, tmp_path):
     whole = compiled(two_layers(9, method))

@@ -12,7 +12,10 @@ import a2q_keras
 
 ROOT = Path(a2q_keras.__file__).parent
 KERAS = ("keras", "qkeras")
-RECORDS = ("integer.graph", "integer.certificate", "hls.layers", "hls.project", "cosim.report", "cosim.compare")
+RECORDS = (
+    *("integer.graph", "integer.certificate", "hls.layers", "hls.project", "cosim.report", "cosim.compare"),
+    *("resources.usage", "rtl.design"),
+)
 EVERYTHING = ("model", "layers", "quantizers", "numerics", "integer", "hls", "rtl", "cosim", "resources", "report")
 NEEDING_KERAS = ("integer.export", "integer.handlers", "integer.qkeras_layers")
 BLOCKED = ("keras", "tensorflow", "qkeras", "tf_keras", "jax", "torch")
@@ -50,7 +53,7 @@ TABLE = {
     "hls": Row(
         ("integer.graph", "integer.checks", "numerics"), ("numpy", "hls4ml", "da4ml"), inside=("hls4ml", "da4ml")
     ),
-    "rtl": Row(("integer.graph", "numerics"), ("numpy", "da4ml"), inside=("da4ml",)),
+    "rtl": Row(("integer.graph", "integer.storage", "numerics"), ("numpy", "da4ml", "amaranth"), inside=("da4ml",)),
     "cosim": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "resources": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "report": Row(("numerics", *RECORDS), ("numpy", "rich", "matplotlib"), inside=("matplotlib",)),

@@ -12,7 +12,11 @@ import pytest
 from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import Dense, Input, IntegerProgram
 from a2q_keras.numerics import bounds, projection, quantize
+from a2q_keras.numerics.fit import BUDGETS, Group, Recipe, fit
+from a2q_keras.numerics.fit import METHODS as POST_TRAINING
 from a2q_keras.numerics.formats import FixedPoint
+from a2q_keras.numerics.moments import Moments
+from a2q_keras.numerics.running import Target
 
 CHANNELS = int(os.environ.get("A2Q_SOUNDNESS_CHANNELS", 100_000))
 BATCH = 20  # channels that share a setting
@@ -133,6 +137,54 @@ def test_no_channel_overflows_and_no_bit_is_wasted(method):
     rng = np.random.default_rng([METHODS.index(method), 2026])
     for _ in range(-(-CHANNELS // (BATCH * len(METHODS)))):
         check_batch(draw_setting(method, rng), rng)
+
+
+def draw_layer(rng):
+    """(a layer to quantize, the format of its inputs, their fraction bits): dependent, dead and rare inputs, too."""
+    k, channels, frac = int(rng.integers(1, 40)), int(rng.integers(1, 5)), int(rng.integers(-1, 5))
+    format = FixedPoint(int(rng.integers(2, 9)), frac, bool(rng.integers(2)), symmetric=True)
+    x = rng.normal(size=(60, 8)) @ rng.normal(size=(8, k)) * rng.choice([0, 0.1, 1, 4], k) * format.hi * format.step / 6
+    w, moments = rng.normal(0, np.exp(rng.normal(0, 2)), (k, channels)), Moments(k, channels)
+    moments.add(format.values(format.quantize(x)), x, x @ w)
+    bias = None if rng.integers(3) == 0 else rng.normal(0, 0.3, channels) * np.abs(w).max()
+    return Group(w, bias, moments), format, frac
+
+
+def sums_by_stages(codes, x, bias, tile):
+    """All partial sums of inner accumulators (n, C) and of outer ones, for inputs x (K, C); without tiles all are
+    those of one accumulator, which has the bias first or last."""
+    if tile is None:
+        sums = np.cumsum(codes * x, axis=0)
+        return np.concatenate([sums, sums + bias, [bias]]), None
+    parts = [np.cumsum((codes * x)[i : i + tile], axis=0) for i in range(0, len(codes), tile)]
+    outer = np.cumsum([part[-1] for part in parts], axis=0)
+    return np.concatenate(parts), np.concatenate([outer, outer + bias, [bias]])
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("method", POST_TRAINING)
+def test_post_training_overflows_neither_inner_nor_outer_accumulators(method, budget):
+    rng = np.random.default_rng([POST_TRAINING.index(method), BUDGETS.index(budget), 6])
+    for tile in [None, *rng.integers(1, 20, 30).tolist()] * 5:
+        group, format, frac = draw_layer(rng)
+        target = Target(int(rng.integers(4, 18)), int(rng.integers(2, 9)), format.lo, format.hi, tile)
+        _, (found,) = fit([group], target, frac, Recipe(method, budget, correct_bias=bool(rng.integers(2))))
+        check_layer(found.codes, found.bias, target, format)
+
+
+def check_layer(codes, bias, target, format):
+    """The extremes of every accumulator fit; the certificate grants just those bits, and one less would wrap."""
+    dense = Dense("fc", "x", codes, bias, FixedPoint(target.weight_bits, 0, True), target.acc_bits, target.tile)
+    program = IntegerProgram("net", (Input("x", (len(codes),), format),), (dense,), ("fc",))
+    record = certify(program, target.acc_bits).raise_if_unsafe().verify()["fc"]
+    extremes = [
+        sums_by_stages(codes, np.where((codes > 0) == up, format.hi, format.lo), bias, target.tile) for up in (1, 0)
+    ]
+    for stage, bits in enumerate((record.needed_bits, record.outer_bits)):
+        if bits is not None:
+            sums = np.concatenate([extreme[stage] for extreme in extremes])
+            assert not wraps(sums, bits).any() and not (stage == 0 and wraps(sums, target.acc_bits).any())
+            assert (wraps(sums, np.maximum(bits - 1, 1)).any(axis=0) | (bits == 1)).all()
 
 
 def test_wraps_is_what_two_s_complement_does():

@@ -75,3 +75,16 @@ def test_an_exception_in_the_child_is_a_failure(tmp_path):
     script.write_text("raise ValueError('no such layer')")
     with pytest.raises(ToolFailedError, match="ValueError: no such layer"):
         run_python(script)
+
+
+def test_a_package_brings_the_program_where_path_has_none(tmp_path, monkeypatch):
+    packaged = tmp_path / "py-tool"
+    packaged.write_text("#!/bin/sh\necho packaged tool 1.0\n")
+    packaged.chmod(0o755)
+    tool = Tool("a2q-no-such-tool", "A2Q_TEST_TOOL", "install it", package_script="py-tool")
+    monkeypatch.setenv("PATH", "")
+    assert not tool.available()
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    assert tool.find() == str(packaged)
+    monkeypatch.setenv("A2Q_TEST_TOOL", "/nowhere/tool")  # an override is never replaced
+    assert not tool.available()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from a2q_keras.cli import hardware
 from a2q_keras.cli.choices import check_limits
 from a2q_keras.cli.progress import epochs_shown
 from a2q_keras.errors import ConversionError
@@ -62,6 +63,7 @@ def demo(settings: Settings, quiet: bool = False) -> dict:
         firmware.compile()
     with console.status("comparing every layer, bit for bit"):
         report = pipeline.cosim(model, digits.x_test, acc_bits=settings.acc_bits)
+    luts = hardware.compare(settings, program, lambda: _train_twin(float_model, settings, digits), console)
     results = {
         "settings": asdict(settings) | {"output_dir": str(settings.output_dir)},
         "accumulators": tables.accumulator_rows(proof),
@@ -71,6 +73,7 @@ def demo(settings: Settings, quiet: bool = False) -> dict:
             "firmware": accuracy(firmware.predict(digits.x_test.astype("float64")), digits.y_test),
         },
         "cosim": report.to_dict(),
+        "luts": luts,
         "seconds": round(time.time() - start, 1),
     }
     pipeline.write_json(settings.output_dir / "results.json", results)
@@ -95,11 +98,20 @@ def _train(settings, digits, console):
     return float_model, model
 
 
+def _train_twin(float_model, settings, digits):
+    """The same network with the same bits, trained alike without a bound."""
+    from a2q_keras.zoo import recipe
+
+    bits = {"weight_bits": settings.weight_bits, "act_bits": settings.act_bits, "acc_bits": hardware.TWIN_BITS}
+    return recipe.train(float_model, digits, settings.epochs, batch_size=32, method="none", **bits)
+
+
 def _verdict(settings, results, report):
     print(report)
     names = {"float": "float Keras", "keras_a2q": "A2Q Keras", "firmware": "firmware (C simulation)"}
     rows = {names[key]: f"{value:.2%}" for key, value in results["accuracy"].items()}
     tables.show(tables.key_value_table("Accuracy on the digits test set", rows))
+    hardware.show(results["luts"])
     differing = sum(part["differing"] for part in results["cosim"]["parts"])
     widths = ", ".join(f"{row['layer']} {row['acc_bits']}" for row in results["accumulators"])
     print(

@@ -30,6 +30,8 @@ Backend = Annotated[str, typer.Option(help="hls4ml backend, such as Vitis")]
 IoType = Annotated[str, typer.Option(help="io_parallel or io_stream")]
 Strategy = Annotated[str, typer.Option(help="Latency, Resource, resource_unrolled or distributed_arithmetic")]
 ReuseFactor = Annotated[int, typer.Option(help="How often a multiplier is used for one result")]
+Style = Annotated[str, typer.Option(help="Style of hardware: parallel or folded")]
+AddersPerStage = Annotated[int | None, typer.Option(help="Adders in a row between registers; 0: combinational")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 
 
@@ -127,6 +129,9 @@ def quantize(
     act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
     method: Annotated[str, typer.Option(help="gpfq, optq or exact")] = "gpfq",
     samples: Annotated[int, typer.Option(help="Inputs that are used, the first ones")] = 1024,
+    tile: Annotated[
+        int | None, typer.Option(help="Products of an inner accumulator of acc-bits bits; default: one sums all")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Where the quantized model goes")] = Path("quantized.keras"),
     seed: int = 0,
     as_json: AsJson = False,
@@ -135,7 +140,8 @@ def quantize(
     quiet.start_keras()
     from a2q_keras.cli import quantize as run
 
-    layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, samples, seed)
+    options = {"samples": samples, "seed": seed, "tile": tile}
+    layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, **options)
     run.show(layers, output, as_json)
 
 
@@ -185,6 +191,62 @@ def convert(
 
 
 @app.command()
+def rtl(
+    model: Model,
+    acc_bits: AccBits = "trained",
+    output_dir: Annotated[Path, typer.Option(help="Where the design goes")] = Path("hls_projects/rtl"),
+    style: Style = "parallel",
+    language: Annotated[str | None, typer.Option(help="verilog or vhdl")] = None,
+    adders_per_stage: AddersPerStage = None,
+    clock_period: Annotated[float | None, typer.Option(help="Clock period in ns")] = None,
+    pe: Annotated[int | None, typer.Option(help="folded: output channels at a time")] = None,
+    simd: Annotated[int | None, typer.Option(help="folded: products of each of them in a cycle")] = None,
+    cycles: Annotated[int | None, typer.Option(help="folded: clock cycles per sample, instead of these two")] = None,
+    as_json: AsJson = False,
+):
+    """Write the network as Verilog or VHDL, with its certificate."""
+    from a2q_keras import pipeline
+
+    program = _program(model)
+    options = {"language": language, "clock_period": clock_period, "adders_per_stage": adders_per_stage}
+    options |= {"pe": pe, "simd": simd, "cycles": cycles}
+    chosen = {name: value for name, value in options.items() if value is not None}
+    with _waiting("building the hardware") as status:
+        told = {"on_op": lambda name: status.update(f"building the hardware: {name}")}
+        design = pipeline.to_rtl(program, _widths(program, acc_bits), output_dir, style, **told, **chosen)
+    timing = {None: "streams", 0: "combinational"}.get(design.latency, f"{design.latency} clock cycles")
+    _say(f"{output_dir}: {design.top} in {len(design.sources)} files, {timing}", as_json)
+    if as_json:
+        _finish({"output_dir": str(output_dir), "files": list(design.files), "latency": design.latency}, True)
+
+
+@app.command()
+def resources(
+    model: Model,
+    acc_bits: AccBits = "trained",
+    family: Annotated[str, typer.Option(help="xcup (UltraScale+) or xc7 (7 series)")] = "xcup",
+    dsp: Annotated[bool, typer.Option("--dsp", help="Allow multipliers")] = False,
+    by_layer: Annotated[bool, typer.Option("--by-layer", help="Synthesise layer by layer and add")] = False,
+    by_module: Annotated[bool, typer.Option("--by-module", help="Also the modules of the design")] = False,
+    style: Style = "parallel",
+    as_json: AsJson = False,
+):
+    """Count LUTs, flip-flops, carry chains, DSPs and block RAMs by synthesis with Yosys."""
+    from a2q_keras import pipeline
+    from a2q_keras.report import tables
+
+    program = _program(model)
+    with _waiting("synthesising") as status:
+        told = {"on_layer": lambda name: status.update(f"synthesising: {name}")}
+        how = {"family": family, "dsp": dsp, "by_layer": by_layer, "by_module": by_module, "style": style}
+        report = pipeline.resources(program, acc_bits=_widths(program, acc_bits), **how, **told)
+    if as_json:
+        _finish(report.to_dict(), True)
+    else:
+        tables.show(tables.resource_table({report.name: report}, f"{report.family}, {report.method}, {report.tool}"))
+
+
+@app.command()
 def project(
     folder: Annotated[Path, typer.Argument(help="A design: a folder with recipe.json", show_default=False)],
     output_dir: Annotated[Path | None, typer.Option(help="Where the project goes, by default FOLDER/output")] = None,
@@ -216,7 +278,7 @@ def cosim(
     io_type: IoType = "io_parallel",
     strategy: Strategy = "Latency",
     reuse_factor: ReuseFactor = 1,
-    engines: Annotated[str, typer.Option(help="csim, testbench, vitis, vivado; with commas between several")] = "csim",
+    engines: Annotated[str, typer.Option(help="csim, rtl, testbench, vitis, vivado; with commas between")] = "csim",
     trace: Annotated[
         bool, typer.Option("--trace", help="List every layer, with its types and first difference")
     ] = False,

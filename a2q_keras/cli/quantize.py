@@ -13,8 +13,11 @@ from a2q_keras.errors import ConfigurationError, FileError
 from a2q_keras.report import tables
 
 
-def quantize(model: Path, data: Path, output: Path, bits, method: str, samples: int, seed: int) -> list:
-    """Write the quantized model to `output`; a `QuantizedLayer` per layer.  bits: acc_bits, weight_bits, act_bits."""
+def quantize(model: Path, data: Path, output: Path, bits, method: str, **options) -> list:
+    """Write the quantized model to `output`; a `QuantizedLayer` per layer.
+
+    bits: acc_bits, weight_bits, act_bits; options: further arguments of `pipeline.quantize`.
+    """
     from a2q_keras import pipeline
 
     if output.suffix != ".keras":
@@ -28,8 +31,7 @@ def quantize(model: Path, data: Path, output: Path, bits, method: str, samples: 
             layers.append(layer)
             status.update(f"{layer.name}: output error {layer.error_before:.2%} -> {layer.error_after:.2%}")
 
-        arguments = {"samples": samples, "seed": seed, "on_layer": heard}
-        quantized = pipeline.quantize(float_model, inputs, *bits, method, **arguments)
+        quantized = pipeline.quantize(float_model, inputs, *bits, method, **options, on_layer=heard)
     pipeline.certify(quantized, pipeline.trained_acc_bits(quantized)).raise_if_unsafe()
     quantized.save(output)
     return layers

@@ -22,12 +22,11 @@ from a2q_keras.hls.layers import FirmwarePlan, plan
 from a2q_keras.hls.project import build
 from a2q_keras.hls.settings import BACKENDS, HlsConfig
 from a2q_keras.integer.graph import Input, IntegerProgram
-from a2q_keras.tools import GXX, run_python
+from a2q_keras.tools import CACHE, GXX, run_python
 
 EXACT_BITS = 53
 # what hls4ml's build_lib.sh does, with less optimisation: a third less time to compile
 GXX_OPTIONS = ("-O1", "-std=c++17", "-Wno-pragmas")
-CACHE = "A2Q_CACHE"
 INCLUDES = {
     "Vitis": ("firmware/ap_types",),
     "Vivado": ("firmware/ap_types",),

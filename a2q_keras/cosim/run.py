@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from a2q_keras.cosim import csim, testbench, vectors, vendor
+from a2q_keras.cosim import csim, rtl, testbench, vectors, vendor
 from a2q_keras.cosim.compare import Mismatch, mismatches, port
 from a2q_keras.cosim.report import CosimReport, LayerTrace, Part
 from a2q_keras.errors import ConfigurationError
@@ -21,11 +21,12 @@ from a2q_keras.integer.run import as_inputs, trace
 # (program, values per input, config) -> codes by tensor name and output port
 ENGINES: dict[str, Callable] = {
     "csim": csim.run,
+    "rtl": rtl.run,
     "testbench": testbench.run,
     "vitis": vendor.run_vitis,
     "vivado": vendor.run_vivado,
 }
-OUTPUTS_ONLY = ("testbench", "vitis", "vivado")  # engines that do not report the layers in between
+OUTPUTS_ONLY = ("rtl", "testbench", "vitis", "vivado")  # engines that do not report the layers in between
 # values per input -> codes by tensor name, for the tensors that it has
 Reference = Callable[[list], dict[str, np.ndarray]]
 NO_REFERENCES: Mapping[str, Reference] = MappingProxyType({})
@@ -54,6 +55,7 @@ def cosim(
     config: HlsConfig | None = None,
     firmware: IntegerProgram | None = None,
     references: Mapping[str, Reference] = NO_REFERENCES,
+    rtl_options: Mapping[str, object] = rtl.NO_OPTIONS,
 ) -> CosimReport:
     """Compare each engine with the golden run of `program`: every layer and every output, by equality of codes.
 
@@ -64,6 +66,7 @@ def cosim(
     firmware: what the hardware is built from, if not `program`: a deliberate fault, to see it caught.
     references: other computations of the whole network, by name, such as Keras' own forward pass: they are compared on
     all inputs but those off the grid, on which Keras' float32 rounds before it quantizes.
+    rtl_options: style and options of the hardware that engine "rtl" simulates.
 
     Raises ConfigurationError for an unknown engine or a bad `x`, and what the engines raise; a difference is no
     exception but in the report.
@@ -78,7 +81,10 @@ def cosim(
     config = config or HlsConfig()
     benches = [whole, _alone(program, firmware or program)] if vectors.isolated_layers(program) else [whole]
     parts = [part for name, reference in references.items() for part in _refer(name, reference, whole)]
-    parts += [part for engine in engines for bench in benches for part in _run(engine, bench, config)]
+    more = {"rtl": {"options": rtl_options}}
+    parts += [
+        part for engine in engines for bench in benches for part in _run(engine, bench, config, more.get(engine, {}))
+    ]
     return CosimReport(program.name, program.digest(), tuple(parts))
 
 
@@ -139,8 +145,8 @@ def _values(program, codes: list) -> list[np.ndarray]:
     return [node.format.values(array) for node, array in zip(program.inputs, codes)]
 
 
-def _run(engine: str, bench: Bench, config: HlsConfig) -> list[Part]:
-    """One Part per group of vectors; the engine sees them all at once."""
+def _run(engine: str, bench: Bench, config: HlsConfig, more: Mapping) -> list[Part]:
+    """One Part per group of vectors; the engine sees them all at once.  more: what else this engine takes."""
     values = all_values(bench)
     config = config.only(bench.program.formats)
     if config.output_dir:
@@ -148,7 +154,7 @@ def _run(engine: str, bench: Bench, config: HlsConfig) -> list[Part]:
     wanted = golden(bench.program, values, config)
     if engine in OUTPUTS_ONLY:
         wanted = {name: wanted[name] for name in map(port, bench.program.outputs)}
-    got = ENGINES[engine](bench.firmware, values, config)
+    got = ENGINES[engine](bench.firmware, values, config, **more)
     ends = np.cumsum([len(group[0]) for group in bench.groups.values()])
     return [
         _part(engine, name, bench, wanted, got, slice(int(end) - len(group[0]), int(end)))

@@ -51,6 +51,7 @@ def lower(program: IntegerProgram, config: HlsConfig) -> Lowered:
 
     Raises UnsupportedLayerError, naming the layer and an alternative, for an op that has no such form.
     """
+    _refuse_tiles(program)
     draft = _Draft(program, config)
     for node in program.inputs:
         draft.refuse_narrow(node)
@@ -58,6 +59,15 @@ def lower(program: IntegerProgram, config: HlsConfig) -> Lowered:
         draft.add(_reading(op, draft.holders))
     outputs = tuple(draft.holders[name] for name in program.outputs)
     return Lowered(replace(program, ops=tuple(draft.ops), outputs=outputs), draft.holders, draft.owners)
+
+
+def _refuse_tiles(program):
+    for op in program.accumulator_ops:
+        if op.tile is not None:
+            raise UnsupportedLayerError(
+                f"layer {op.name!r} sums tiles of {op.tile} products in inner accumulators of {op.acc_bits} bits; "
+                "hls4ml has one accumulator per layer and knows no tiles: quantize or train with tile=None"
+            )
 
 
 def _reading(op: Op, holders) -> Op:

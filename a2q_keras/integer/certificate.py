@@ -2,6 +2,7 @@
 
 The proof is the exact condition of `numerics.bounds` on the codes of each channel and the range of its input codes; the
 certificate carries both, so anyone can check it again (`Certificate.verify`, written apart in `integer.recheck`).
+With multi-stage accumulation (`integer.ops`) it is shown for the inner accumulator of every tile and for the outer one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError
 from a2q_keras.integer import recheck, storage
 from a2q_keras.integer.graph import AccumulatorOp, Conv, Dense, IntegerProgram
-from a2q_keras.numerics import bounds
+from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint
 
 KIND = "a2q_keras accumulator certificate"
@@ -40,6 +41,12 @@ class LayerCertificate:
     extremes over every partial sum, in any order and with the bias first or last.  worst_max_input, worst_min_input:
     input codes (K,) that drive `worst_channel` there.  datatype_bits, hls4ml_bits: the widths that follow from the data
     types alone (A2Q, section 3; hls4ml with accum "auto").
+
+    tile: None, or the products that an inner accumulator sums.  Then acc_bits is granted to each inner accumulator,
+    which has no bias, and of needed_bits, acc_min, acc_max and worst_channel those of the fullest tile of a channel are
+    told; `tile_bits` (tiles, C) has the width that each tile needs.  Per channel: `outer_bits`, what the outer
+    accumulator needs, and its extremes `outer_min` and `outer_max`, bias included.  One worst-case input drives all
+    accumulators of a channel to their extremes at once.  datatype_bits is for one tile, hls4ml_bits for all products.
     """
 
     name: str
@@ -59,6 +66,11 @@ class LayerCertificate:
     sparsity: float
     datatype_bits: int
     hls4ml_bits: int
+    tile: int | None = None
+    tile_bits: np.ndarray | None = None
+    outer_bits: np.ndarray | None = None
+    outer_min: np.ndarray | None = None
+    outer_max: np.ndarray | None = None
 
     def __post_init__(self):
         for value in vars(self).values():
@@ -84,6 +96,11 @@ class LayerCertificate:
     def slack(self) -> int:
         """Bits granted beyond what the worst channel needs; negative where the accumulator can overflow."""
         return self.acc_bits - int(self.needed_bits.max())
+
+    @property
+    def result_bits(self) -> int:
+        """The width of the accumulator that holds the results: acc_bits, or with tiles what the outer one needs."""
+        return self.acc_bits if self.outer_bits is None else max(int(self.outer_bits.max()), 2)
 
     def worst_case_input(self, channel: int | None = None, sign: int = 1) -> np.ndarray:
         """Input codes (K,) that drive a channel to its extreme; see `Certificate.worst_case_input`."""
@@ -135,7 +152,7 @@ class Certificate:
             worst = max(found, key=lambda overflow: overflow.needed_bits - overflow.acc_bits)
             others = f" ({len(found)} channels are too wide)" if len(found) > 1 else ""
             bias = int(self[worst.layer].bias[worst.channel])
-            alone = int(bounds.bits_for(min(bias, 0), max(bias, 0)))
+            alone = int(bounds.bits_for(min(bias, 0), max(bias, 0))) if self[worst.layer].tile is None else 0
             others += f"; its bias code {bias} alone needs {alone}" if alone > worst.acc_bits else ""
             raise AccumulatorOverflowError(
                 f"layer {worst.layer!r}, channel {worst.channel}: the accumulator needs {worst.needed_bits} bits and "
@@ -150,7 +167,7 @@ class Certificate:
         x_i = hi where the weight code is positive, lo where it is negative (the other way round for sign=-1), so that
         sum(q * x) is extreme.  acc_max = max(bias, 0) + sum(q * x): with a bias of at least 0 it is the whole sum; with
         a negative bias it is the partial sum before the bias is added, and is reached only where the bias comes last.
-        Likewise acc_min with the signs changed.
+        Likewise acc_min with the signs changed.  With tiles the same holds for outer_max and outer_min.
         """
         return self[layer].worst_case_input(channel, sign)
 
@@ -231,10 +248,12 @@ def check_layers(names, known):
 
 
 def _layer(program, op: AccumulatorOp, acc_bits: int | None) -> LayerCertificate:
-    weights, bias = _SUMS[type(op)](op)
+    weights, bias = _COLUMNS[type(op)](op)
     inputs = program.formats[op.source]
-    bottom, top = _range(op.name, weights, bias, inputs)
-    needed = bounds.bits_for(bottom, top)
+    try:
+        bottom, top, needed, outer = _sums(op, weights, bias, inputs)
+    except ConfigurationError as error:
+        raise AccumulatorOverflowError(f"layer {op.name!r}: {error}") from error
     worst = int(np.argmax(np.maximum(top, -(bottom + 1))))
     granted = max(int(needed.max()), 2) if acc_bits is None else acc_bits
     return LayerCertificate(
@@ -253,29 +272,39 @@ def _layer(program, op: AccumulatorOp, acc_bits: int | None) -> LayerCertificate
         worst_max_input=_extreme_input(weights[:, worst], inputs, 1),
         worst_min_input=_extreme_input(weights[:, worst], inputs, -1),
         sparsity=np.count_nonzero(weights == 0) / weights.size,
-        datatype_bits=_datatype_bits(len(weights), op.weight_format, inputs),
+        datatype_bits=_datatype_bits(min(op.tile or len(weights), len(weights)), op.weight_format, inputs),
         hls4ml_bits=bounds.hls4ml_acc_bits(len(weights), op.weight_format, inputs, _bias_format(bias, op, inputs)),
+        tile=op.tile,
+        **outer,
     )
 
 
-def _dense_sums(op: Dense):
+def _dense_columns(op: Dense):
     return op.weights, op.bias
 
 
-def _conv_sums(op: Conv):
+def _conv_columns(op: Conv):
     """A window that lies wholly inside is the worst: one that reaches into the padding has zeros for some products."""
     return op.weights.reshape(-1, op.weights.shape[-1]), op.bias
 
 
 # Per op with accumulators: its weight codes as (K, C), the K products of each of C sums, and its bias codes (C,).
-_SUMS: dict[type, Callable] = {Dense: _dense_sums, Conv: _conv_sums}
+_COLUMNS: dict[type, Callable] = {Dense: _dense_columns, Conv: _conv_columns}
 
 
-def _range(name, weights, bias, inputs):
-    try:
-        return bounds.acc_range(weights, inputs.lo, inputs.hi, bias)
-    except ConfigurationError as error:
-        raise AccumulatorOverflowError(f"layer {name!r}: {error}") from error
+def _sums(op: AccumulatorOp, weights, bias, inputs: FixedPoint):
+    """(acc_min, acc_max, needed_bits, what there is besides with tiles) of a LayerCertificate.
+
+    Raises ConfigurationError where a sum leaves 64 bits.
+    """
+    bottom, top = bounds.acc_range(weights, inputs.lo, inputs.hi, bias)
+    bits = bounds.bits_for(bottom, top)
+    if op.tile is None:
+        return bottom, top, bits, {}
+    inner = tiles.inner_range(weights, inputs.lo, inputs.hi, op.tile)
+    tile_bits = bounds.bits_for(*inner)
+    outer = {"tile_bits": tile_bits, "outer_bits": bits, "outer_min": bottom, "outer_max": top}
+    return inner[0].min(axis=0), inner[1].max(axis=0), tile_bits.max(axis=0), outer
 
 
 def _extreme_input(weights, inputs: FixedPoint, sign: int) -> np.ndarray:

@@ -24,6 +24,7 @@ from a2q_keras.integer.ops import (
     Transpose,
     Upsample,
 )
+from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint, mean_format, sum_format, union_format
 
 MOST_BITS = 62  # of codes that nothing rounds before they are added: they are computed in 64 bits
@@ -64,7 +65,16 @@ def _accumulator(program, op) -> FixedPoint:
         raise ConfigurationError(f"layer {op.name!r}: a weight code is outside {op.weight_format}")
     if not 2 <= op.acc_bits <= 64:
         raise ConfigurationError(f"layer {op.name!r}: acc_bits is {op.acc_bits}; allowed are 2 to 64")
-    return FixedPoint(op.acc_bits, program.formats[op.source].frac + op.weight_format.frac, signed=True)
+    source = program.formats[op.source]
+    return FixedPoint(_result_bits(op, source), source.frac + op.weight_format.frac, signed=True)
+
+
+def _result_bits(op, source: FixedPoint) -> int:
+    """The width of the accumulator that holds the results: the only one, or the outer one."""
+    if op.tile is None:
+        return op.acc_bits
+    bounds.check_bits(f"tile of layer {op.name!r}", op.tile, 1, tiles.MOST)
+    return tiles.outer_bits(op.weights.reshape(-1, len(op.bias)), source.lo, source.hi, op.bias)
 
 
 def _places(op, shape, extent) -> tuple[int, ...]:

@@ -84,10 +84,13 @@ class IntegerProgram:
         return replace(self, ops=ops)
 
     def digest(self) -> str:
-        """SHA-256 over everything the program computes with; equal programs have equal digests."""
+        """SHA-256 over everything the program computes with; equal programs have equal digests.
+
+        What is None is left out, as in files: a program without tiles has the digest it had before there were any.
+        """
         sha = hashlib.sha256()
         for node in (*self.inputs, *self.ops):
-            for key, value in sorted(vars(node).items()):
+            for key, value in sorted((key, value) for key, value in vars(node).items() if value is not None):
                 sha.update(f"{type(node).__name__}.{key}=".encode())
                 sha.update(value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
                 sha.update(repr(np.shape(value)).encode() if isinstance(value, np.ndarray) else b";")

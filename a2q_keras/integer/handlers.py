@@ -93,15 +93,17 @@ def _finish(draft, layer, tensor, name):
 
 
 def _dense(draft, layer, node, tensor):
-    source = _quantized_input(draft, layer, tensor)
-    return _activated(draft, layer, draft.add(ops.Dense(layer.name, source.name, *_codes(draft, layer, source))))
+    source, tile = _quantized_input(draft, layer, tensor), _tile(layer)
+    return _activated(draft, layer, draft.add(ops.Dense(layer.name, source.name, *_codes(draft, layer, source), tile)))
 
 
 def _conv(draft, layer, node, tensor):
     source = _quantized_input(draft, layer, tensor)
     weights, *others = _codes(draft, layer, source)
     geometry = _geometry(layer, layer.kernel_size, layer.dilation_rate, node)
-    return _activated(draft, layer, draft.add(ops.Conv(layer.name, source.name, weights, *others, *geometry)))
+    return _activated(
+        draft, layer, draft.add(ops.Conv(layer.name, source.name, weights, *others, *geometry, _tile(layer)))
+    )
 
 
 def _depthwise(draft, layer, node, tensor):
@@ -111,7 +113,7 @@ def _depthwise(draft, layer, node, tensor):
     inputs = weights.shape[-2]
     weights = weights.reshape(*weights.shape[:-2], 1, -1)
     strides, pads, dilation, _ = _geometry(layer, layer.kernel_size, layer.dilation_rate, node)
-    op = ops.Conv(layer.name, source.name, weights, *others, strides, pads, dilation, inputs)
+    op = ops.Conv(layer.name, source.name, weights, *others, strides, pads, dilation, inputs, _tile(layer))
     return _activated(draft, layer, draft.add(op))
 
 
@@ -119,8 +121,14 @@ def _separable(draft, layer, node, tensor):
     tensor = _depthwise(draft, layer.depthwise, node, tensor)
     source = _quantized_input(draft, layer.pointwise, tensor)
     ones, none = (1, 1), ((0, 0), (0, 0))
-    op = ops.Conv(layer.pointwise.name, source.name, *_codes(draft, layer.pointwise, source), ones, none, ones)
+    codes, tile = _codes(draft, layer.pointwise, source), _tile(layer.pointwise)
+    op = ops.Conv(layer.pointwise.name, source.name, *codes, ones, none, ones, tile=tile)
     return _activated(draft, layer.pointwise, draft.add(op))
+
+
+def _tile(layer) -> int | None:
+    """The products of an inner accumulator; layers of plain QKeras have no tiles."""
+    return getattr(layer, "tile", None)
 
 
 def _quantized_input(draft, layer, tensor) -> Codes:

@@ -2,6 +2,12 @@
 
 Shapes leave the batch axis out; images are (rows, columns, channels), sequences (steps, channels).  What an op computes
 is said here in words and in `integer.run` in code; which shapes and formats fit together, in `integer.checks`.
+
+Multi-stage accumulation.  Without `tile` an op with accumulators has one of `acc_bits` bits per output channel, which
+sums all K products and the bias.  With `tile` = T the products are taken T at a time, in the order of the rows of the
+weights reshaped to (K, C); the last tile may be shorter.  Each tile is summed from zero in an inner accumulator of
+`acc_bits` bits.  The sums of the tiles and the bias are added in an outer accumulator, as wide as the codes ask for
+(`numerics.tiles.outer_bits`): it is what the op makes, so its width is that of the op's format.
 """
 
 from __future__ import annotations
@@ -28,7 +34,7 @@ class Dense:
     """acc = bias + source @ weights over the last axis, exact, in an accumulator of `acc_bits` bits.
 
     weights: codes (K, C) int64; bias: codes (C,) int64 in the unit of the accumulator, whose frac is the sum of the
-    fracs of the source and of `weight_format`.
+    fracs of the source and of `weight_format`.  tile: see above.
     """
 
     name: str
@@ -37,6 +43,7 @@ class Dense:
     bias: np.ndarray
     weight_format: FixedPoint
     acc_bits: int
+    tile: int | None = None
 
     def __post_init__(self):
         _freeze_codes(self)
@@ -48,7 +55,8 @@ class Conv:
 
     weights: codes (*window, inputs per group, C) int64; bias as in Dense.  strides, dilation: per spatial axis; pads:
     zeros before and behind each of them; groups: output channel c reads the input channels of group
-    c // (C / groups).  A depthwise convolution has as many groups as input channels.
+    c // (C / groups).  A depthwise convolution has as many groups as input channels.  tile: see above; products go
+    along the window, its last axis fastest, and within it along the input channels.
     """
 
     name: str
@@ -61,6 +69,7 @@ class Conv:
     pads: tuple[tuple[int, int], ...]
     dilation: tuple[int, ...]
     groups: int = 1
+    tile: int | None = None
 
     def __post_init__(self):
         _freeze_codes(self)

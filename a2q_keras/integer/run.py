@@ -1,11 +1,12 @@
 """The golden run: what an integer program computes, in exact integer arithmetic (numpy only).
 
-Accumulators do not wrap here.  A certified program never leaves its accumulators, so hardware that wraps agrees.
+Accumulators do not wrap here.  A certified program never leaves its accumulators, so hardware that wraps agrees.  For
+the same reason tiles change no result; `inner_sums` has what their accumulators end with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import prod
 
 import numpy as np
@@ -29,10 +30,9 @@ from a2q_keras.integer.ops import (
     sources,
 )
 
-EXACT_FLOAT64 = 2**53
-BATCH = 4096
+EXACT = ((np.float32, 2**24), (np.float64, 2**53), (np.int64, 2**63))  # whole numbers below are exact, and BLAS is fast
 WINDOW_CODES = 2**23  # of the windows laid out at a time, 64 MiB
-TRACE_CODES = 2**25  # of all tensors of the samples that are run at a time, 256 MiB
+TRACE_CODES = 2**22  # of all tensors of the samples that are run at a time, 32 MiB: near the processor's cache
 
 
 def run(program: IntegerProgram, x):
@@ -80,6 +80,26 @@ def trace(program: IntegerProgram, codes: list) -> dict[str, np.ndarray]:
     return tensors
 
 
+def inner_sums(program: IntegerProgram, codes: list) -> dict[str, np.ndarray]:
+    """What the inner accumulators end with, by name of the op that has tiles, for a list of input codes.
+
+    int64 (samples, *places, tiles, C): their sum over the tiles, plus the bias, is the result of the op.
+    """
+    tensors = trace(program, codes)
+    tiled = (op for op in program.accumulator_ops if op.tile is not None)
+    return {op.name: _inner_sums(program, op, tensors[op.source]) for op in tiled}
+
+
+def _inner_sums(program, op, x):
+    step, groups = op.tile, _factors(program, op, x)
+    sums = [
+        [_products(rows[:, i : i + step], weights[i : i + step]) for i in range(0, len(weights), step)]
+        for rows, weights in groups
+    ]
+    whole = np.concatenate([np.stack(group, axis=1) for group in sums], axis=2)
+    return whole.reshape(len(x), *program.shapes[op.name][:-1], *whole.shape[1:])
+
+
 def as_inputs(program: IntegerProgram, x) -> list[np.ndarray]:
     """`x` as a list with one array per input; raises ConfigurationError where number or shapes do not fit."""
     arrays = list(x) if len(program.inputs) > 1 else [x]
@@ -101,8 +121,8 @@ def _single(items: list):
 
 
 def _dense(program, op: Dense, x):
-    rows = x.reshape(-1, x.shape[-1])
-    return (_products(program, op, rows, op.weights) + op.bias).reshape(*x.shape[:-1], len(op.bias))
+    ((rows, weights),) = _factors(program, op, x)
+    return (_products(rows, weights) + op.bias).reshape(*x.shape[:-1], len(op.bias))
 
 
 def _conv(program, op: Conv, x):
@@ -113,20 +133,27 @@ def _conv(program, op: Conv, x):
     return np.concatenate(parts) if parts else np.zeros((0, *shape), np.int64)
 
 
-def _conv_images(program, op: Conv, x):
+def _factors(program, op: Dense | Conv, x) -> Iterable:
+    """(rows (n, K), weights (K, channels)) of each group: their products are the sums of the op without the bias.
+
+    Both in the fastest type of numbers in which every partial sum is exact.
+    """
+    exact = _exact(program, op)
+    x, matrix = x.astype(exact), op.weights.reshape(-1, op.weights.shape[-1]).astype(exact)
+    if isinstance(op, Dense):
+        return [(x.reshape(-1, len(matrix)), matrix)]
     windows = _windows(x, op.extent, op.strides, op.pads)[(..., *(slice(None, None, step) for step in op.dilation))]
-    windows = np.moveaxis(windows, len(op.window) + 1, -1)
-    inputs, channels = op.weights.shape[-2], op.weights.shape[-1] // op.groups
-    matrix = op.weights.reshape(-1, op.weights.shape[-1])
-    sums = [
-        _products(
-            program,
-            op,
-            windows[..., g * inputs : (g + 1) * inputs].reshape(-1, len(matrix)),
-            matrix[:, g * channels : (g + 1) * channels],
-        )
-        for g in range(op.groups)
-    ]
+    windows, inputs = np.moveaxis(windows, len(op.window) + 1, -1), op.weights.shape[-2]
+    rows = (windows[..., g * inputs : (g + 1) * inputs].reshape(-1, len(matrix)) for g in range(op.groups))
+    return zip(rows, np.split(matrix, op.groups, axis=1))
+
+
+def _products(rows, weights):
+    return (rows @ weights).astype(np.int64)
+
+
+def _conv_images(program, op: Conv, x):
+    sums = [_products(rows, weights) for rows, weights in _factors(program, op, x)]
     return (np.concatenate(sums, axis=1) + op.bias).reshape(len(x), *program.shapes[op.name])
 
 
@@ -138,19 +165,16 @@ def _windows(x, extent, strides, pads, fill=0):
     return windows[(slice(None), *(slice(None, None, stride) for stride in strides))]
 
 
-def _products(program, op: Dense | Conv, rows, weights):
-    """rows @ weights, by floating-point BLAS where every partial sum is an exact double, else in int64."""
+def _exact(program, op: Dense | Conv):
+    """The fastest type of numbers in which every partial sum is exact."""
     source = program.formats[op.source]
-    largest = max(-source.lo, source.hi) * int(np.abs(weights).sum(axis=0).max(initial=0)) + int(
-        np.abs(op.bias).max(initial=0)
-    )
-    if largest < EXACT_FLOAT64:
-        wide = weights.astype(np.float64)
-        parts = [rows[i : i + BATCH].astype(np.float64) @ wide for i in range(0, len(rows), BATCH)]
-        return np.concatenate(parts).astype(np.int64) if parts else np.zeros((0, weights.shape[1]), np.int64)
-    if largest >= 2**63:
-        raise ConfigurationError(f"layer {op.name!r}: its sums do not fit 64 bits; use fewer weight or input bits")
-    return rows @ weights
+    l1_norm = int(np.abs(op.weights).reshape(-1, op.weights.shape[-1]).sum(axis=0).max(initial=0))
+    largest = max(-source.lo, source.hi) * max(l1_norm, 1)
+    largest += int(np.abs(op.bias).max(initial=0))
+    for exact, limit in EXACT:
+        if largest < limit:
+            return exact
+    raise ConfigurationError(f"layer {op.name!r}: its sums do not fit 64 bits; use fewer weight or input bits")
 
 
 def _quantize(program, op: Quantize, x):
@@ -226,10 +250,9 @@ def shift_round_half_even(codes: np.ndarray, shift: int) -> np.ndarray:
         return np.clip(codes, -limit, limit) << min(-shift, 62)
     if shift > 63:
         return np.zeros_like(codes)
-    floor = codes >> shift
-    rest = codes - (floor << shift)
-    half = np.int64(1) << (shift - 1)
-    return floor + ((rest > half) | ((rest == half) & (floor & 1 == 1)))
+    floor, half = codes >> shift, 1 << (shift - 1)
+    rest = codes & (2 * half - 1)
+    return floor + (rest > half - (floor & 1))
 
 
 _COMPUTE: dict[type, Callable] = {

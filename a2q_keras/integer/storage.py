@@ -1,7 +1,8 @@
 """Frozen records in JSON files: written whole or not at all, read strictly.
 
 Records are dataclasses whose fields are texts, numbers, formats, arrays of codes, and tuples of whole numbers, of pairs
-of them and of names.
+of them and of names.  A field whose default is None is written only where it is something else: so files stay as they
+were before there was such a field, and old ones can be read.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def encode(value):
     if isinstance(value, np.ndarray):
         return {"shape": list(value.shape), "codes": value.ravel().tolist()}
     if dataclasses.is_dataclass(value):
-        return {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value) if field.init}
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        return {name: encode(entry) for name, entry in fields.items() if entry is not None}
     if isinstance(value, (tuple, list)):
         return [encode(item) for item in value]
     return value.item() if isinstance(value, np.generic) else value
@@ -43,7 +45,12 @@ def decode(record_type, data: dict):
     unknown = set(data) - {field.name for field in fields}
     if unknown:
         raise ValueError(f"unknown entries {sorted(unknown)} in {record_type.__name__}")
-    return record_type(**{field.name: _DECODERS[str(field.type)](data[field.name]) for field in fields})
+    given = [field for field in fields if field.name in data or field.default is not None]
+    return record_type(**{field.name: _decoder(field)(data[field.name]) for field in given})
+
+
+def _decoder(field):
+    return _DECODERS[str(field.type).removesuffix(" | None")]
 
 
 def exactly(kind: type, value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import keras
@@ -9,8 +10,9 @@ import numpy as np
 from keras import ops
 
 from a2q_keras.errors import A2QError, ConfigurationError, InputRangeError, WeightError
+from a2q_keras.layers.search import search_when_due
 from a2q_keras.layers.upstream import Source, input_format, input_source
-from a2q_keras.numerics import bounds, quantize
+from a2q_keras.numerics import bounds, quantize, tiles
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers import weights
 from a2q_keras.quantizers.activations import format_of
@@ -18,7 +20,6 @@ from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
-SEARCH_EVERY = 24  # training steps for which the thresholds of the projection are held
 LEAST_GAIN = 2.0**-60
 ONCE = {"aggregation": "only_first_replica"}  # state that a forward pass writes, under tf.distribute
 
@@ -40,7 +41,8 @@ class AccumulatorAware:
     Arguments it adds: acc_bits (2 to 64), weight_bits (2 to 16), method ("exact", "a2q", "a2q+" or "none"),
     input_quantizer (applied to the inputs; where absent their format is read from the model upstream), bias_quantizer
     (in addition to the grid of the accumulator, onto which every bias is rounded), bias_share (how much of the
-    accumulator a bias may take, see `bounds.largest_bias`).
+    accumulator a bias may take, see `bounds.largest_bias`), tile (None, or the products of an inner accumulator of
+    acc_bits bits; their sums are added in an outer one, see `numerics.tiles`; for methods "exact" and "none").
 
     Trained state: kernel, bias and, for methods "a2q" and "a2q+", the log2 norm of each channel and the log2 scale.
     For the other methods the scale is fitted when the layer is built or given weights, and now and then in training.
@@ -67,6 +69,13 @@ class AccumulatorAware:
         )
         self._input_source: Source | None = None
         self._connected = False
+
+    def _set_tile(self, tile):
+        self.tile = None if tile is None else bounds.check_bits("tile", tile, 1, tiles.MOST)
+        if tile is not None and self.method in weights.LEARNED_NORM:
+            raise ConfigurationError(
+                f"layer {self.name!r}: method={self.method!r} has no tiles; use method 'exact', or leave tile out"
+            )
 
     def _refuse_what_is_not_exact(self):
         if self.compute_dtype != "float32":
@@ -116,7 +125,8 @@ class AccumulatorAware:
     def accumulator(self) -> weights.Accumulator:
         """What the weights must fit."""
         step = None if self._input_source is None else ops.stop_gradient(self._input_source.step)
-        return weights.Accumulator(self.acc_bits, self.weight_bits, self._built_format(), step, self.bias_share)
+        limits = (self.bias_share, self.tile)
+        return weights.Accumulator(self.acc_bits, self.weight_bits, self._built_format(), step, *limits)
 
     def get_build_config(self):
         """Keras builds a loaded layer before it is connected, so the format found upstream travels along."""
@@ -140,7 +150,8 @@ class AccumulatorAware:
         self.scale_log2 = self.add_weight(
             name="scale_log2", shape=(), initializer=self._initial_scale_log2, trainable=learned, autocast=False, **ONCE
         )
-        shape = weights.thresholds_shape(self._channels, self.accumulator)
+        k = prod(self.kernel.shape) // self._channels
+        shape = weights.thresholds_shape(k, self._channels, self.accumulator)
         self.held = self.add_weight(name="held", shape=shape, initializer="zeros", trainable=False, **ONCE)
         self.steps = self.add_weight(
             name="steps", shape=(), initializer="zeros", dtype="int32", trainable=False, **ONCE
@@ -169,6 +180,9 @@ class AccumulatorAware:
             return int(np.ceil(np.log2(max(float(np.abs(kernel).max(initial=0)), 1e-12) / spec.qmax)))
         width = self.acc_bits if self.method == "exact" else bounds.MAX_ACC_BITS
         frac = self.input_format.frac
+        if self.tile is not None:
+            kernel = tiles.apart(kernel, self.tile)
+            bias = np.zeros(kernel.shape[1])
         try:
             return quantize.search_scale_log2(kernel, self.weight_bits, width, spec.input.lo, spec.input.hi, bias, frac)
         except A2QError as error:
@@ -264,8 +278,8 @@ class AccumulatorAware:
     def quantized_weights(self, training=False):
         """(kernel, bias) as the forward pass uses them: values of codes that meet the bound; bias None without one.
 
-        In training, method "exact" uses thresholds up to SEARCH_EVERY steps old and the papers' methods compute in
-        single precision: both may miss a budget by a few units.
+        In training, method "exact" uses thresholds up to `search.SEARCH_EVERY` steps old and the papers' methods
+        compute in single precision: both may miss a budget by a few units.
         """
         return self._quantized(self._latent(), training)
 
@@ -303,37 +317,16 @@ class AccumulatorAware:
         self.add_loss(PENALTY * weights.norm_penalty(norm, scale, codes, spec, centred))
 
     def _prepare_step(self, latent: Latent):
-        """Before a training step: now and then look for a better scale and for the thresholds of the projection.
-
-        The scale is looked at in steps 0, 1, 2, 4, 8, ...: a fresh network finds it early, and late in training, when
-        the weights can no longer follow, it rarely moves.  Behind a batch norm, whose statistics need hundreds of steps
-        to settle, it is looked at whenever the thresholds are.
-        """
+        """Before a training step: now and then look for a better scale and for the thresholds of the projection."""
         if self.method in weights.LEARNED_NORM:
             return
-        adapt = ops.equal(ops.bitwise_and(self.steps, self.steps - 1), 0)
-        due = ops.logical_or(adapt, ops.equal(self.steps % SEARCH_EVERY, 0))
-        adapt = adapt if latent.gain is None else due
-        scale_log2, held = ops.convert_to_tensor(self.scale_log2), ops.convert_to_tensor(self.held)
-        found = ops.cond(due, lambda: self._searched(latent, scale_log2, adapt), lambda: (scale_log2, held))
-        self.scale_log2.assign(found[0])
-        self.held.assign(found[1])
+        if latent.bias is not None and self.bias_quantizer is not None:
+            latent = latent._replace(bias=self.bias_quantizer(latent.bias))
+        state = (ops.convert_to_tensor(variable) for variable in (self.steps, self.scale_log2, self.held))
+        scale_log2, held = search_when_due(latent, *state, self.method, self.accumulator)
+        self.scale_log2.assign(scale_log2)
+        self.held.assign(held)
         self.steps.assign(self.steps + 1)
-
-    def _searched(self, latent: Latent, scale_log2, adapt):
-        """(scale_log2, held) found anew."""
-        spec, columns = self.accumulator, ops.stop_gradient(latent.columns)
-        bias = ops.zeros((self._channels,)) if latent.bias is None else ops.stop_gradient(latent.bias)
-        bias = bias if self.bias_quantizer is None else self.bias_quantizer(bias)
-        scale_log2 = ops.cond(
-            adapt,
-            lambda: weights.better_scale_log2(columns, bias, scale_log2, self.method, spec),
-            lambda: scale_log2,
-        )
-        if self.method != "exact":
-            return scale_log2, ops.convert_to_tensor(self.held)
-        scale = exp2(scale_log2)
-        return scale_log2, weights.thresholds(columns * (1.0 / scale), weights.bias_codes(bias, scale, spec), spec)
 
     def integer_weights(self):
         """(weight codes, bias codes, weight frac): int64 arrays of the kernel's shape and (channels,), checked.
@@ -370,6 +363,7 @@ class AccumulatorAware:
             "input_quantizer": serialize(self.input_quantizer),
             "bias_quantizer": serialize(self.bias_quantizer),
             "bias_share": self.bias_share,
+            "tile": self.tile,
         }
 
     def get_config(self):

@@ -41,10 +41,12 @@ class A2QConv1D(_Conv, keras.layers.Conv1D):
         input_quantizer=None,
         bias_quantizer=None,
         bias_share=BIAS_SHARE,
+        tile=None,
         **kwargs,
     ):
         super().__init__(filters, kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
         self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
+        self._set_tile(tile)
 
     def _linear(self, inputs, kernel):
         if self.padding != "causal":
@@ -70,10 +72,12 @@ class A2QConv2D(_Conv, keras.layers.Conv2D):
         input_quantizer=None,
         bias_quantizer=None,
         bias_share=BIAS_SHARE,
+        tile=None,
         **kwargs,
     ):
         super().__init__(filters, kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
         self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
+        self._set_tile(tile)
 
 
 class _DepthwiseConv(AccumulatorAware):
@@ -105,10 +109,12 @@ class A2QDepthwiseConv1D(_DepthwiseConv, keras.layers.DepthwiseConv1D):
         input_quantizer=None,
         bias_quantizer=None,
         bias_share=BIAS_SHARE,
+        tile=None,
         **kwargs,
     ):
         super().__init__(kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
         self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
+        self._set_tile(tile)
 
 
 @register
@@ -127,7 +133,9 @@ class A2QDepthwiseConv2D(_DepthwiseConv, keras.layers.DepthwiseConv2D):
         input_quantizer=None,
         bias_quantizer=None,
         bias_share=BIAS_SHARE,
+        tile=None,
         **kwargs,
     ):
         super().__init__(kernel_size, strides, padding, activation=get_activation(activation), **kwargs)
         self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
+        self._set_tile(tile)

@@ -18,7 +18,9 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
     +-(2**(weight_bits-1) - 1) is used; method: "exact" (the exact condition), "a2q" (Colbert et al., ICCV 2023),
     "a2q+" (Colbert et al., ICML 2024) or "none" (no bound: the baseline); input_quantizer, bias_quantizer, activation:
     QKeras quantizers, as objects or strings; bias_share: how much of the accumulator a bias may take, from 0 to 1
-    (`numerics.bounds.largest_bias`).  The other arguments are those of keras.layers.Dense.
+    (`numerics.bounds.largest_bias`); tile: the products that an inner accumulator of `acc_bits` bits sums, whose sums
+    and the bias are added in an outer one as wide as needed (`numerics.tiles`; not in hls4ml), None: one accumulator
+    sums all.  The other arguments are those of keras.layers.Dense.
 
     Raises InputRangeError in a model where nothing before it says the range of its inputs.
     """
@@ -34,10 +36,12 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
         input_quantizer=None,
         bias_quantizer=None,
         bias_share=BIAS_SHARE,
+        tile=None,
         **kwargs,
     ):
         super().__init__(units, activation=get_activation(activation), use_bias=use_bias, **kwargs)
         self._set_up(acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share)
+        self._set_tile(tile)
 
     def _linear(self, inputs, kernel):
         return ops.matmul(inputs, kernel)

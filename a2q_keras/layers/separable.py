@@ -11,7 +11,7 @@ from a2q_keras.numerics.bounds import BIAS_SHARE
 from a2q_keras.quantizers.activations import format_of
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
-SHARED = ("weight_bits", "method", "bias_quantizer", "bias_share")
+SHARED = ("weight_bits", "method", "bias_quantizer", "bias_share", "tile")
 DEPTHWISE = {"depth_multiplier": "depth_multiplier"} | {
     f"depthwise_{kind}": f"depthwise_{kind}" for kind in ("initializer", "regularizer", "constraint")
 }
@@ -46,6 +46,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
         input_quantizer=None,
         bias_quantizer=None,
         bias_share=BIAS_SHARE,
+        tile=None,
         depthwise_activation=None,
         depthwise_acc_bits=None,
         data_format=None,
@@ -54,8 +55,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
         parts = [_take(kwargs, names) for names in (DEPTHWISE, POINTWISE)]
         super().__init__(**kwargs)
         self.depthwise_activation = get_quantizer(depthwise_activation, "depthwise_activation")
-        between = self._between()
-        shared = dict(zip(SHARED, (weight_bits, method, bias_quantizer, bias_share)))
+        shared = dict(zip(SHARED, (weight_bits, method, bias_quantizer, bias_share, tile)))
         shared |= {"data_format": data_format, "dtype": self.dtype_policy}
         self.depthwise = A2QDepthwiseConv2D(
             kernel_size,
@@ -80,7 +80,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
             **shared,
             **parts[1],
         )
-        self.pointwise._input_format = between
+        self.pointwise._input_format = self._between()
 
     def _between(self):
         if self.depthwise_activation is None:

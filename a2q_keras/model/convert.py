@@ -94,6 +94,7 @@ def convert(
     last=None,
     input_bits=None,
     bias_correction=False,
+    tile=None,
 ):
     """The accumulator-aware model that starts from `model`, a float or QKeras one, which stays as it is.
 
@@ -104,15 +105,16 @@ def convert(
 
     data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
-    input_bits, method; see `model.settings.LayerSettings`) by layer name, class name or class; first, last: such
+    input_bits, method, tile; see `model.settings.LayerSettings`) by layer name, class name or class; first, last: such
     settings for the first and the last layer with weights.  A name beats a class, which beats first and last.
     input_bits: of the model's own inputs, by default what the first layer with weights gets.  bias_correction: take the
     mean error of every channel on `data` away at last (`correct_bias`): for models that are not trained afterwards.
+    tile: products of an inner accumulator, as in `A2QDense`.
 
     Raises UnsupportedLayerError naming a layer without integer counterpart, ConfigurationError for unknown settings
     or missing data.
     """
-    default = LayerSettings(acc_bits, weight_bits, act_bits, method)
+    default = LayerSettings(acc_bits, weight_bits, act_bits, method, tile=tile)
     graph = functional(model)
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
@@ -204,7 +206,7 @@ class _Conversion:
         behind = self.nodes.batchnorm_behind(node)
         stands_for = node.output_tensors[0] if behind is None else behind.output_tensors[0]
         arguments = {key: value for key, value in layer.get_config().items() if key in KEPT}
-        arguments |= {key: getattr(settings, key) for key in ("acc_bits", "weight_bits", "method")}
+        arguments |= {key: getattr(settings, key) for key in ("acc_bits", "weight_bits", "method", "tile")}
         if behind is not None or hasattr(layer, "get_folded_weights"):
             arguments["use_bias"] = True
         if isinstance(layer, keras.layers.SeparableConv2D):

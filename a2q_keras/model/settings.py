@@ -13,7 +13,8 @@ class LayerSettings:
     """Bits and method of one converted layer.
 
     acc_bits, weight_bits, method: as in `A2QDense`.  act_bits: of the layer's own activation.  input_bits: of the
-    quantizer that is put in front of the layer, if there is none; None: act_bits.
+    quantizer that is put in front of the layer, if there is none; None: act_bits.  tile: products of an inner
+    accumulator, as in `A2QDense`.
     """
 
     acc_bits: int = 16
@@ -21,6 +22,7 @@ class LayerSettings:
     act_bits: int = 8
     method: str = "exact"
     input_bits: int | None = None
+    tile: int | None = None
 
     @property
     def front_bits(self) -> int:

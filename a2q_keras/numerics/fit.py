@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.numerics import bounds, greedy, projection, quantize
+from a2q_keras.numerics import bounds, greedy, projection, quantize, tiles
 from a2q_keras.numerics.axe import AxeRunning
 from a2q_keras.numerics.moments import Moments
 from a2q_keras.numerics.refine import refine
@@ -85,9 +85,11 @@ def _scales(w, bias, target: Target, input_frac, recipe: Recipe) -> list[int]:
     """The exponents to try: those of `quantize.search_scale_log2`, or its choice."""
     if recipe.budget == "axe":
         return [quantize.search_scale_log2(w, target.weight_bits, bounds.MAX_ACC_BITS, target.lo, target.hi)]
-    acc_bits = target.acc_bits if target.tile is None else bounds.MAX_ACC_BITS
-    found = quantize.search_scale_log2(w, target.weight_bits, acc_bits, target.lo, target.hi, bias, input_frac)
-    if recipe.method == "exact" and target.tile is None:
+    if target.tile is not None:
+        w = tiles.apart(w, target.tile)
+        bias = np.zeros(w.shape[1])
+    found = quantize.search_scale_log2(w, target.weight_bits, target.acc_bits, target.lo, target.hi, bias, input_frac)
+    if recipe.method == "exact":
         return [found]
     return [found + step for step in (-2, -1, 0, 1, 2)]
 
@@ -151,12 +153,13 @@ class _Task:
 
     def _bias_codes(self, values, exponent):
         """The nearest codes that an accumulator holds alone, on a grid that float32 holds, too."""
-        most = 2 ** (min(self.target.acc_bits, bounds.MAX_ACC_BITS - 4) - 1) - 1
+        bits = tiles.BIAS_BITS if self.target.tile is not None else min(self.target.acc_bits, bounds.MAX_ACC_BITS - 4)
+        most = 2 ** (bits - 1) - 1
         codes = np.clip(np.rint(values * 2.0 ** (self.frac - exponent)), -most, most)
         return self._coarse(codes.astype(np.int64))
 
     def _coarse(self, codes):
-        step = 2 ** max(self.target.acc_bits - FLOAT32_BITS, 0)
+        step = 2 ** max(self.target.acc_bits - FLOAT32_BITS, 0) if self.target.tile is None else 1
         return np.sign(codes) * (np.abs(codes) // step * step)
 
     def _fitting_bias(self, codes, wanted):
@@ -175,10 +178,7 @@ def _better(old: Fit, new: Fit) -> Fit:
 
 
 def _nearest(w, target: Target, bias):
-    step = target.tile or len(w)
-    bias = bias if target.tile is None else np.zeros_like(bias)
-    parts = [
-        projection.project_codes(w[i : i + step], target.weight_bits, target.acc_bits, target.lo, target.hi, bias)
-        for i in range(0, len(w), step)
-    ]
-    return np.concatenate(parts)
+    columns = tiles.apart(w, target.tile)
+    bias = bias if target.tile is None else np.zeros(columns.shape[1], np.int64)
+    codes = projection.project_codes(columns, target.weight_bits, target.acc_bits, target.lo, target.hi, bias)
+    return tiles.together(codes, target.tile, len(w))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.numerics import bounds
+from a2q_keras.numerics import bounds, tiles
 
 MOST = 2**61  # room is counted up to here, so that int64 never wraps; no weights of 32 bits use it up
 
@@ -38,7 +38,7 @@ class Target:
         bounds.check_bits("weight_bits", self.weight_bits, 2, 32)
         bounds.check_range(self.lo, self.hi)
         if self.tile is not None:
-            bounds.check_bits("tile", self.tile, 1, 2**40)
+            bounds.check_bits("tile", self.tile, 1, tiles.MOST)
 
     @property
     def qmax(self) -> int:
@@ -47,7 +47,7 @@ class Target:
 
     def tiles(self, k: int) -> int:
         """How many accumulators sum the k products of a channel."""
-        return 1 if self.tile is None else -(-k // self.tile)
+        return tiles.count(k, self.tile)
 
     def room(self, k: int, bias) -> tuple[np.ndarray, np.ndarray]:
         """(up, down): what the accumulators hold before the first product, int64 (tiles, C); bias: codes (C,).

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from a2q_keras.numerics import bounds
+from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint
 
 COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
@@ -20,7 +20,8 @@ class Accumulator:
     """What a layer's weights must fit: the accumulator, the weight codes and the codes of the inputs.
 
     live_step: the value of input code 1 as a tensor, where it trains and `input.frac` is only what it was.
-    bias_share: of the units of weight that fit, for the bias.
+    bias_share: of the units of weight that fit, for the bias.  tile: products of an inner accumulator
+    (`numerics.tiles`); acc_bits is then that of each of these, and the bias has an outer one.
     """
 
     acc_bits: int
@@ -28,6 +29,7 @@ class Accumulator:
     input: FixedPoint
     live_step: Any = None
     bias_share: float = bounds.BIAS_SHARE
+    tile: int | None = None
 
     @property
     def input_step(self):
@@ -46,14 +48,44 @@ class Accumulator:
 
 
 def bias_codes(bias, scale, spec: Accumulator):
-    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to `bounds.largest_bias`.
-
-    Saturated to 30 bits, too; beyond 24 bits a float32 is a whole number, but not every whole number is one.
-    """
-    limit = bounds.largest_bias(min(spec.acc_bits, BIAS_BITS), spec.input.lo, spec.input.hi, spec.bias_share)
-    grid = 2 ** max(limit.bit_length() - COUNTABLE_BITS, 0)
-    limit = float(limit // grid * grid)
+    """float32 codes (C,) of `bias` on the accumulator's grid, ties to even, saturated to `bias_limit`."""
+    limit = float(bias_limit(spec))
     return ops.clip(ops.round(bias / (scale * spec.input_step)), -limit, limit)
+
+
+def bias_limit(spec: Accumulator) -> int:
+    """The largest bias code that training gives: `bounds.largest_bias`, of 30 bits at most; any with tiles.
+
+    Beyond 24 bits a float32 is a whole number, but not every whole number is one: then the next one below that is.
+    """
+    if spec.tile is None:
+        limit = bounds.largest_bias(min(spec.acc_bits, BIAS_BITS), spec.input.lo, spec.input.hi, spec.bias_share)
+    else:
+        limit = 2 ** (tiles.BIAS_BITS - 1) - 1
+    grid = 2 ** max(limit.bit_length() - COUNTABLE_BITS, 0)
+    return limit // grid * grid
+
+
+def apart(columns, bias, spec: Accumulator):
+    """(columns, bias codes) with a column for every inner accumulator, none of which has a bias.
+
+    (K, C) -> (T, tiles * C), the twin of `numerics.tiles.apart`; without tiles columns and bias as they are.
+    """
+    if spec.tile is None:
+        return columns, bias
+    k, channels = columns.shape
+    count = tiles.count(k, spec.tile)
+    filled = ops.pad(columns, [[0, count * spec.tile - k], [0, 0]])
+    split = ops.transpose(ops.reshape(filled, (count, spec.tile, channels)), (1, 0, 2))
+    return ops.reshape(split, (spec.tile, count * channels)), ops.zeros((count * channels,))
+
+
+def together(columns, k: int, spec: Accumulator):
+    """The inverse of `apart`: (T, tiles * C) -> (k, C)."""
+    if spec.tile is None:
+        return columns
+    split = ops.transpose(ops.reshape(columns, (spec.tile, tiles.count(k, spec.tile), -1)), (1, 0, 2))
+    return ops.reshape(split, (-1, split.shape[-1]))[:k]
 
 
 def exact_budgets(bias, spec: Accumulator):

@@ -13,7 +13,7 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers import weights
-from a2q_keras.quantizers.pow2 import LEAST, RECIPROCALS, exp2
+from a2q_keras.quantizers.pow2 import LEAST, POWERS, exp2
 
 LEAST_NORM = 2.0**-60
 
@@ -130,7 +130,7 @@ class a2q_bits(BaseQuantizer):
 
 def _covering(largest):
     """The smallest exponent e with 2**e >= largest, by comparisons, which are the same compiled and not."""
-    return ops.cast(ops.sum(ops.cast(largest > ops.convert_to_tensor(RECIPROCALS), "int32")) + LEAST, "float32")
+    return ops.cast(ops.sum(ops.cast(largest > ops.convert_to_tensor(POWERS), "int32")) + LEAST, "float32")
 
 
 # QKeras looks the words of a quantizer string up in this module.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from keras import ops
 
+from a2q_keras.numerics import tiles
 from a2q_keras.quantizers import projection
-from a2q_keras.quantizers.accumulator import Accumulator, exact_budgets
+from a2q_keras.quantizers.accumulator import Accumulator, apart, exact_budgets, together
 from a2q_keras.quantizers.ste import with_gradient
 
 TIE_GUARD = 1 + 2.0**-22
@@ -21,6 +22,8 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     weights drawing on it is taken out (the Jacobian of the continuous projection).  Weights projected to zero keep
     their gradient, so that they can come back.
     """
+    k = kernel.shape[0]
+    kernel, bias = apart(kernel, bias, spec)
     u = ops.stop_gradient(kernel * (1.0 / scale))
     if held is None:
         found = projection.thresholds(u, spec.qmax, exact_budgets(ops.stop_gradient(bias), spec))
@@ -28,24 +31,26 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     else:
         codes, share = projection.shrink(u, spec.qmax, held[0]), held[1]
     values = codes * scale
-    return with_gradient(lambda kernel: (values, lambda up: up - _along_budgets(up, codes, share)), kernel)
+    found = with_gradient(lambda kernel: (values, lambda up: up - _along_budgets(up, codes, share)), kernel)
+    return together(found, k, spec)
 
 
 def thresholds(u, bias, spec: Accumulator):
-    """What `exact` can be given as `held` for u = w / s: float32 (2, budgets, C).
+    """What `exact` can be given as `held` for u = w / s: float32 (2, budgets, C), with tiles (2, budgets, tiles * C).
 
     The edge up to which weights shrink to zero (`projection.shrink`), just above any ties, which are left out; and the
     share of the budget for each weight that draws on it (`projection.thresholds`).
     """
-    found = projection.thresholds(u, spec.qmax, exact_budgets(ops.stop_gradient(bias), spec))
+    u, bias = apart(u, ops.stop_gradient(bias), spec)
+    found = projection.thresholds(u, spec.qmax, exact_budgets(bias, spec))
     level, cut, missing, share = (found[row] for row in range(4))
     edge = level + cut
     return ops.stack([ops.where(missing > 0.5, edge * TIE_GUARD + projection.GRID, edge), share])
 
 
-def thresholds_shape(channels: int, spec: Accumulator) -> tuple[int, int, int]:
+def thresholds_shape(k: int, channels: int, spec: Accumulator) -> tuple[int, int, int]:
     """The shape of `thresholds`: one budget per sign for inputs from zero up, else one for both signs."""
-    return 2, 2 if spec.input.lo == 0 else 1, channels
+    return 2, 2 if spec.input.lo == 0 else 1, channels * tiles.count(k, spec.tile)
 
 
 def exact_codes(u, bias, spec: Accumulator):
@@ -54,7 +59,8 @@ def exact_codes(u, bias, spec: Accumulator):
     Other signed inputs [lo, hi] are taken as [-h, h], h = max(-lo, hi), which is sound: two's complement has one more
     code below zero than above.
     """
-    return projection.take_units(u, spec.qmax, exact_budgets(bias, spec))
+    columns, bias = apart(u, bias, spec)
+    return together(projection.take_units(columns, spec.qmax, exact_budgets(bias, spec)), u.shape[0], spec)
 
 
 def _along_budgets(gradient, codes, share):
@@ -62,9 +68,11 @@ def _along_budgets(gradient, codes, share):
 
     share (budgets, C): 1 over the number of weights that draw on a budget, 0 where it is not used up.
     """
+    side = ops.sign(codes)
+    along = gradient * side
+    total = ops.sum(along, axis=0)
     if share.shape[0] == 1:
-        side = ops.sign(codes)
-        return side * (share[0] * ops.sum(gradient * side, axis=0))
-    above, below = codes > 0, codes < 0
-    along = [share[row] * ops.sum(ops.where(side, gradient, 0.0), axis=0) for row, side in enumerate((above, below))]
-    return ops.where(above, along[0], ops.where(below, along[1], 0.0))
+        return side * (share[0] * total)
+    above = 0.5 * (ops.sum(along * side, axis=0) + total)  # comparisons and selections would take several times as long
+    step_above, step_below = share[0] * above, share[1] * (above - total)
+    return side * (0.5 * (step_above - step_below) + side * (0.5 * (step_above + step_below)))

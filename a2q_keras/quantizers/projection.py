@@ -41,7 +41,8 @@ def shrink(u, qmax, edge):
 
     Where edge = level + cut and there are no ties, they are those of `apply`, in half the time.
     """
-    return ops.clip(ops.round(u - ops.clip(u, -edge[-1], edge[0])), -qmax, qmax)
+    left = ops.maximum(u - edge[0], 0.0) + ops.minimum(u + edge[-1], 0.0)  # a clip by channel is slower
+    return ops.clip(ops.round(left), -qmax, qmax)
 
 
 def apply(u, qmax, thresholds):

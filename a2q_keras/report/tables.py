@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from rich.console import Console
 from rich.table import Table
 
 from a2q_keras.integer.certificate import Certificate
+from a2q_keras.resources.usage import ResourceReport
+
+TILE_COLUMNS = ("tile", "outer")
 
 
 def accumulator_table(certificate: Certificate) -> Table:
-    """One row per accumulator layer: bits asked, needed, by data type, as hls4ml would take; slack; sparsity."""
+    """One row per accumulator layer: bits asked, needed, by data type, as hls4ml would take; slack; sparsity.
+
+    With tiles the bits are those of the inner accumulators, and two columns more have the tile and the outer bits.
+    """
+    tiled = any(layer.tile is not None for layer in certificate.layers)
     table = Table(title=f"Accumulators of {certificate.program}")
     table.add_column("layer")
     for title in (
@@ -24,7 +33,8 @@ def accumulator_table(certificate: Certificate) -> Table:
         "worst channel",
     ):
         table.add_column(title, justify="right")
-    table.add_column("zero weights", justify="right")
+    for title in ("zero weights", *(TILE_COLUMNS if tiled else ())):
+        table.add_column(title, justify="right")
     table.add_column("proven")
     for layer in certificate.layers:
         table.add_row(
@@ -39,6 +49,7 @@ def accumulator_table(certificate: Certificate) -> Table:
             str(layer.hls4ml_bits),
             str(layer.worst_channel),
             f"{layer.sparsity:.1%}",
+            *(_tile_cells(layer.tile, layer.result_bits) if tiled else ()),
             "yes" if layer.slack >= 0 else "NO: can overflow",
         )
     return table
@@ -66,6 +77,10 @@ def types_table(rows: list[dict]) -> Table:
     return table
 
 
+def _tile_cells(tile: int | None, outer_bits: int | None) -> tuple[str, str]:
+    return ("-", "-") if tile is None else (str(tile), str(outer_bits))
+
+
 def accumulator_rows(certificate: Certificate) -> list[dict]:
     """The same figures as plain data for JSON."""
     return [
@@ -82,6 +97,8 @@ def accumulator_rows(certificate: Certificate) -> list[dict]:
             "hls4ml_bits": layer.hls4ml_bits,
             "worst_channel": layer.worst_channel,
             "sparsity": layer.sparsity,
+            "tile": layer.tile,
+            "outer_bits": None if layer.tile is None else layer.result_bits,
         }
         for layer in certificate.layers
     ]
@@ -89,17 +106,19 @@ def accumulator_rows(certificate: Certificate) -> list[dict]:
 
 def quantization_table(layers) -> Table:
     """One row per layer of post-training quantization: bits, share of the accumulator that is used, errors."""
+    tiled = any(layer.tile is not None for layer in layers)
     table = Table(title="Post-training quantization")
     table.add_column("layer")
-    for title in ("K x C", "asked", "needed", "budget used", "zero weights", "scale", "error before", "error after"):
+    titles = ("K x C", "asked", "needed", *(TILE_COLUMNS if tiled else ()), "budget used", "zero weights", "scale")
+    for title in (*titles, "error before", "error after", "seconds"):
         table.add_column(title, justify="right")
-    table.add_column("seconds", justify="right")
     for layer in layers:
         table.add_row(
             layer.name,
             f"{layer.k} x {layer.channels}",
             str(layer.acc_bits),
             str(layer.needed_bits),
+            *(_tile_cells(layer.tile, layer.outer_bits) if tiled else ()),
             f"{layer.budget_used:.1%}",
             f"{layer.zero_weights:.1%}",
             f"2^{layer.scale_log2}",
@@ -108,6 +127,24 @@ def quantization_table(layers) -> Table:
             f"{layer.seconds:.1f}",
         )
     return table
+
+
+def resource_table(reports: dict[str, ResourceReport], title: str) -> Table:
+    """One row per report, and one below it for each of its parts."""
+    table = Table(title=title)
+    table.add_column("")
+    for name in ("LUT", "FF", "CARRY", "DSP", "BRAM18", "estimated LUT"):
+        table.add_column(name, justify="right")
+    for name, report in reports.items():
+        estimate = "" if report.estimated_luts is None else f"{report.estimated_luts:,.0f}"
+        table.add_row(name, *_counts(report.total), estimate)
+        for part, usage in report.parts.items():
+            table.add_row(f"  {part}", *_counts(usage), "")
+    return table
+
+
+def _counts(usage) -> list[str]:
+    return [f"{count:,}" for count in asdict(usage).values()]
 
 
 def key_value_table(title: str, rows: dict[str, str]) -> Table:

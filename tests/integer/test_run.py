@@ -87,8 +87,9 @@ def test_sums_beyond_64_bits_are_refused():
         wide(2**31 - 1).run_codes(np.zeros((1, 3), int))
 
 
-def test_more_samples_than_a_batch_and_none():
-    codes = input_codes(mlp(), run.BATCH * 2 + 5)
+def test_more_samples_than_at_a_time_and_none(monkeypatch):
+    monkeypatch.setattr(run, "TRACE_CODES", 500)
+    codes = input_codes(mlp(), 205)
     outputs = mlp().run_codes(codes)
     assert np.array_equal(outputs[-7:], mlp().run_codes(codes[-7:])) and len(outputs) == len(codes)
     assert mlp().run_codes(np.zeros((0, 6), int)).shape == (0, 3)

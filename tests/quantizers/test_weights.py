@@ -304,7 +304,7 @@ def test_held_thresholds_give_the_codes_of_fresh_ones_where_nothing_moved(format
     spec, scale = weights.Accumulator(9, 4, format), 0.25
     kernel, bias = draws(5) * np.float32(scale), biases(9, np.random.default_rng(5))
     held = weights.thresholds(*tensors(kernel / scale, bias), spec)
-    assert held.shape == weights.thresholds_shape(CHANNELS, spec)
+    assert held.shape == weights.thresholds_shape(len(kernel), CHANNELS, spec)
     fresh, reused = (weights.exact(*tensors(kernel, scale, bias), spec, part) for part in (None, held))
     assert np.array_equal(ops.convert_to_numpy(fresh), ops.convert_to_numpy(reused))
 

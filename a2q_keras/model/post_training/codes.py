@@ -10,14 +10,14 @@ from a2q_keras.numerics.running import Target
 INT32_BITS = 31  # the layers count their budgets in int32
 
 
-def target(layer, tile: int | None = None) -> Target:
+def target(layer) -> Target:
     """What codes must fit so that the layer's own projection leaves them alone.
 
     A layer takes the inputs [lo, hi] of a signed format as [-h, h], h = max(-lo, hi).
     """
     format = layer.input_format
     most = max(format.hi, -format.lo)
-    return Target(min(layer.acc_bits, INT32_BITS), layer.weight_bits, -most if format.lo else 0, most, tile)
+    return Target(min(layer.acc_bits, INT32_BITS), layer.weight_bits, -most if format.lo else 0, most, layer.tile)
 
 
 def set_codes(layer, codes, bias, exponent: int):

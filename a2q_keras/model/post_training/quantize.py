@@ -16,7 +16,7 @@ from a2q_keras.model.graph import functional
 from a2q_keras.model.post_training import codes
 from a2q_keras.model.post_training.rows import Part, Recorder, groups, parts
 from a2q_keras.model.record import samples as first_samples
-from a2q_keras.numerics import bounds
+from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.fit import Group, Recipe, fit
 
 
@@ -26,7 +26,8 @@ class QuantizedLayer:
 
     error_before, error_after: mean squared error of its outputs over their variance in the float network, on the
     calibration inputs as the layers before it leave them: with the nearest codes that fit (as `convert` gives), and as
-    quantized.  needed_bits: by the exact condition; budget_used: share of the accumulator's range that its fullest
+    quantized.  needed_bits: by the exact condition; with `tile` that of an inner accumulator, and outer_bits what the
+    outer ones need; budget_used: share of the accumulator's range that its fullest
     channel can reach.
     """
 
@@ -41,6 +42,8 @@ class QuantizedLayer:
     error_before: float
     error_after: float
     seconds: float
+    tile: int | None = None
+    outer_bits: int | None = None
 
 
 def quantize(
@@ -56,6 +59,7 @@ def quantize(
     recipe: Recipe | None = None,
     samples=1024,
     seed=0,
+    tile=None,
     on_layer: Callable[[QuantizedLayer], None] = lambda layer: None,
 ):
     """The accumulator-aware model for a float or QKeras one; see `pipeline.quantize`.  on_layer hears of each layer.
@@ -66,7 +70,7 @@ def quantize(
     recipe = replace(recipe or Recipe(), method=method)
     inputs = first_samples(functional(model), data, bounds.check_bits("samples", samples, 1, 2**24))
     calibration = inputs if len(inputs) > 1 else inputs[0]
-    ours = convert(model, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last)
+    ours = convert(model, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last, tile=tile)
     recorder = Recorder(model, ours, inputs, seed)
     for layer in ours.layers:
         if isinstance(layer, (AccumulatorAware, A2QSeparableConv2D)):
@@ -115,7 +119,10 @@ def _error(layer, task: list[Group]) -> float:
 def _summary(layer, before, after, seconds) -> QuantizedLayer:
     weights, bias, frac = layer.integer_weights()
     weights, format, half = weights.reshape(-1, len(bias)), layer.input_format, 2 ** (layer.acc_bits - 1)
-    bottom, top = bounds.acc_range(weights, format.lo, format.hi, bias)
+    if layer.tile is None:
+        bottom, top = bounds.acc_range(weights, format.lo, format.hi, bias)
+    else:
+        bottom, top = tiles.inner_range(weights, format.lo, format.hi, layer.tile)
     return QuantizedLayer(
         name=layer.name,
         k=weights.shape[0],
@@ -128,4 +135,6 @@ def _summary(layer, before, after, seconds) -> QuantizedLayer:
         error_before=before,
         error_after=after,
         seconds=seconds,
+        tile=layer.tile,
+        outer_bits=None if layer.tile is None else tiles.outer_bits(weights, format.lo, format.hi, bias),
     )

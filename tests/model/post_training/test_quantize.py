@@ -76,6 +76,23 @@ def test_settings_of_single_layers():
         a2q.quantize(mlp(), TABLE, layers={"head": {"method": "a2q"}})
 
 
+@pytest.mark.parametrize("method, budget", [("exact", "exact"), ("gpfq", "axe"), ("optq", "exact")])
+def test_tiles_are_carried_through_save_training_and_export(method, budget, tmp_path):
+    ours, found, error = quantized(mlp(), TABLE, 8, method=method, budget=budget, tile=6)
+    program = a2q.integer_model(ours)
+    assert [op.tile for op in program.accumulator_ops] == [6, 6, 6] == [layer.tile for layer in found]
+    assert [layer.outer_bits for layer in found] == [layer.result_bits for layer in a2q.certify(program).layers]
+    assert all(layer.needed_bits <= 8 and layer.budget_used <= 1 for layer in found)
+    assert np.array_equal(program.run(TABLE), ours.predict(TABLE, verbose=0))
+    assert error < quantized(mlp(), TABLE, 8, method=method, budget=budget)[2]  # more room for the same bits
+    ours.save(tmp_path / "ours.keras")
+    loaded = a2q.load_model(tmp_path / "ours.keras")
+    assert a2q.integer_model(loaded).digest() == program.digest()
+    loaded.compile("adam", "mse")
+    loaded.fit(TABLE, np.zeros((300, 4)), epochs=1, verbose=0)
+    assert a2q.certify(loaded, 8).ok
+
+
 def test_many_bits_compute_what_the_float_model_does():
     ours = a2q.quantize(mlp(), TABLE, 40, 12, 12)
     wanted, got = (keras.ops.convert_to_numpy(found(TABLE)) for found in (mlp(), ours))

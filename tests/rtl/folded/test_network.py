@@ -1,0 +1,58 @@
+"""Whole networks in Amaranth's simulator: no tool is needed."""
+
+import numpy as np
+from amaranth.sim import Simulator
+
+from a2q_keras.cosim.vectors import worst_case_inputs
+from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
+from a2q_keras.numerics.formats import FixedPoint
+from a2q_keras.rtl.folded.folding import Folding
+from a2q_keras.rtl.folded.network import Network
+from a2q_keras.rtl.folded.stages import plan
+from tests import programs
+
+ENTRY, WEIGHT = FixedPoint(4, 0, signed=True), FixedPoint(4, 0, signed=True)
+
+
+def simulate(program, accumulators, x, folding) -> np.ndarray:
+    """Output codes of a network whose result comes in one beat for inputs that take one beat, of 4 signed bits."""
+    network, got = Network(ENTRY, plan(program, accumulators, folding), ("fc", "relu")[: len(program.ops)]), []
+    result = plan(program, accumulators, folding)[-1].result
+
+    async def drive(context):
+        context.set(network.o_ready, 1)
+        for row in x:
+            context.set(network.i_data, sum((int(code) & 15) << (4 * i) for i, code in enumerate(row)))
+            context.set(network.i_valid, 1)
+            await context.tick().until(network.i_ready)
+            context.set(network.i_valid, 0)
+            (word,) = await context.tick().sample(network.o_data).until(network.o_valid)
+            got.append([word >> (result.bits * i) & (2**result.bits - 1) for i in range(network.per_beat_out)])
+
+    simulator = Simulator(network)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+    half = 2 ** (result.bits - 1) if result.signed else 2**result.bits
+    return np.where(np.array(got) >= half, np.array(got) - 2 * half, got)
+
+
+def network(*ops) -> IntegerProgram:
+    op = programs.dense(np.random.default_rng(0), "fc", "x", (8, 4), ENTRY, WEIGHT)
+    return IntegerProgram("net", (Input("x", (8,), ENTRY),), (op, *ops), ("relu" if ops else "fc",))
+
+
+def test_a_layer_with_its_requantization_equals_the_golden_run():
+    program = network(Quantize("relu", "fc", FixedPoint(3, -4, signed=False)))
+    x = np.random.default_rng(1).integers(-8, 8, (30, 8))
+    np.testing.assert_array_equal(simulate(program, {}, x, Folding(4, 8)), program.run_codes(x))
+
+
+def test_one_accumulator_bit_too_few_is_seen_on_the_worst_cases_only():
+    program = network()
+    op = program.accumulator_ops[0]
+    random, worst = np.random.default_rng(1).integers(-8, 8, (30, 8)), worst_case_inputs(op, ENTRY, (8,))
+    np.testing.assert_array_equal(simulate(program, {}, worst, Folding(4, 8)), program.run_codes(worst))
+    narrow = {"fc": op.acc_bits - 1}
+    np.testing.assert_array_equal(simulate(program, narrow, random, Folding(4, 8)), program.run_codes(random))
+    assert (simulate(program, narrow, worst, Folding(4, 8)) != program.run_codes(worst)).any()

@@ -1,0 +1,64 @@
+"""`a2q rtl` and `a2q resources`, in this process; Yosys is a stand-in."""
+
+import json
+import sys
+
+import pytest
+
+import a2q_keras as a2q
+from a2q_keras.cli.main import main
+from a2q_keras.tools import YOSYS
+from tests.programs import needs_da4ml
+from tests.resources.test_yosys import WRITES
+from tests.strategies import mlp
+
+pytestmark = needs_da4ml
+
+
+@pytest.fixture
+def a2q_command(tmp_path, monkeypatch, capfd):
+    """(arguments) -> exit status, standard output, lines of standard error."""
+    mlp().save(tmp_path / "net.a2q")
+
+    def run(command: str, *more):
+        monkeypatch.setattr(sys, "argv", ["a2q", command, str(tmp_path / "net.a2q"), *map(str, more)])
+        try:
+            main()
+        except SystemExit as ended:
+            return ended.code, *capfd.readouterr()
+        raise AssertionError("the command did not end")
+
+    return run
+
+
+def test_rtl_writes_the_design_with_its_proof(a2q_command, tmp_path):
+    folder = tmp_path / "design"
+    status, output, _ = a2q_command("rtl", "--output-dir", folder, "--adders-per-stage", 0, "--json")
+    assert status == 0 and json.loads(output)["latency"] == 0
+    assert {path.name for path in folder.iterdir()} >= {"design.json", "src", "certificate.json", "program.a2q"}
+    assert a2q.Certificate.load(folder / "certificate.json").verify().ok
+
+
+def test_resources_prints_a_table_or_json(a2q_command, monkeypatch, stand_in):
+    monkeypatch.setenv(YOSYS.override, stand_in(WRITES))
+    status, output, _ = a2q_command("resources", "--family", "xc7", "--json")
+    report = json.loads(output)
+    assert status == 0 and report["total"]["luts"] == 5 and report["family"] == "xc7"
+    status, output, _ = a2q_command("resources", "--by-layer")
+    assert status == 0 and "layer by layer, added" in output and "fc2" in output and "15" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("rtl", "--acc-bits", "9"), "AccumulatorOverflowError"),
+        (("rtl", "--style", "serial"), "ConfigurationError: style 'serial' is unknown"),
+        (("resources", "--family", "ice40"), "ConfigurationError: family is 'ice40'"),
+        (("resources",), "ToolMissingError: yosys was not found"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments, words, a2q_command, tmp_path, monkeypatch):
+    monkeypatch.setenv(YOSYS.override, "/nowhere/yosys")
+    target = ("--output-dir", tmp_path / "never") if arguments[0] == "rtl" else ()
+    status, _, error = a2q_command(*arguments, *target)
+    assert status == 2 and f"a2q: {words}" in error and "Traceback" not in error and not (tmp_path / "never").exists()

@@ -6,6 +6,8 @@ Seed by seed a network (random_networks.py), a backend, io_type, strategy and re
 is counted with the reason, and the next seed is tried until `count` networks are built.  Each runs on 1,000 random
 inputs, 1,000 values between and beyond the codes, and worst cases; every layer also alone on its own worst cases.
 
+Strategy distributed_arithmetic needs the extra `da`; without it those seeds are refused, and others take their place.
+
 Results are kept in benchmarks/results/random_firmware.json as they come: a run that was stopped goes on.  Exit status 1
 where any code differs or a build gave no result.
 """

@@ -10,7 +10,7 @@ import re
 import numpy as np
 
 from a2q_keras.errors import ConversionError
-from a2q_keras.hls.layers import LayerPlan, plan
+from a2q_keras.hls.layers import FirmwarePlan, LayerPlan, plan
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 
@@ -23,7 +23,11 @@ ADDERS = "distributed_arithmetic"
 
 def check(graph, program: IntegerProgram, config: HlsConfig | None = None):
     """Raises ConversionError naming the first layer of a finished ModelGraph that differs from the program."""
-    firmware = plan(program, config)
+    check_plan(graph, plan(program, config))
+
+
+def check_plan(graph, firmware: FirmwarePlan):
+    """The same for the plan of a program."""
     names = [node.name for node in graph.get_layers() if node.class_name not in HELPERS]
     _same("the firmware", "layers", names, [layer.name for layer in firmware.layers])
     _same("the firmware", "inputs", list(graph.inputs), list(firmware.inputs))

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 
 from a2q_keras.errors import ConfigurationError, ToolMissingError
-from a2q_keras.hls.check import check
+from a2q_keras.hls.check import check_plan
 from a2q_keras.hls.layers import FirmwarePlan, layer_config, plan
 from a2q_keras.hls.settings import BACKENDS, HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
@@ -20,7 +20,7 @@ def build(program: IntegerProgram, config: HlsConfig | None = None):
 
     Give `predict()` float64 inputs: float32 rounds values of more than 24 bits before the firmware sees them.
     Warns where a layer gets another strategy or reuse factor than asked for.  Raises ConversionError where the finished
-    graph is not the program (see `check`), ToolMissingError where distributed_arithmetic lacks da4ml.
+    graph is not the program (see `check.check`), ToolMissingError where distributed_arithmetic lacks da4ml.
     """
     config = config or HlsConfig()
     firmware = plan(program, config)
@@ -32,7 +32,7 @@ def build(program: IntegerProgram, config: HlsConfig | None = None):
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hls4ml warns of attributes that it overrides itself; `check` sees each
         graph = model_graph(firmware, config)
-    check(graph, program, config)
+    check_plan(graph, firmware)
     return graph
 
 

@@ -6,6 +6,8 @@ Seed by seed a network (random_networks.py), a backend, io_type, strategy and re
 is counted with the reason, and the next seed is tried until `count` networks are built.  Each runs on 1,000 random
 inputs, 1,000 values between and beyond the codes, and worst cases; every layer also alone on its own worst cases.
 
+Strategy distributed_arithmetic needs the extra `da`; without it those seeds are refused, and others take their place.
+
 Results are kept in benchmarks/results/random_firmware.json as they come: a run that was stopped goes on.  Exit status 1
 where any code differs or a build gave no result.
 """
@@ -191,6 +193,7 @@ def main() -> int:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # notices of strategies and reuse factors that were replaced
     result = run(arguments.count, arguments.first_seed, arguments.processes, arguments.output)
+    write_text(arguments.output, json.dumps(result, indent=1) + "\n")
     wrong = [entry for entry in result["compared"] if entry.get("error") or entry["differing"]]
     for entry in wrong:
         print(f"seed {entry['seed']}, {_way(entry)}: {entry.get('error') or entry['first']}")

@@ -7,6 +7,7 @@ Arrays of them are numpy arrays of objects, without batch axis.  da4ml optimises
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import reduce
 from itertools import product
 from math import prod
@@ -149,9 +150,11 @@ def requantized(item, shift: int, lo: int, hi: int):
     The rounded-off bits and the one above them decide whether one is added.
     """
     scale = 2.0**shift
+    held = item.max_of(lo * scale).min_of(hi * scale) if shift > 0 else (item * (1 / scale)).max_of(lo).min_of(hi)
+    if held.low == held.high:  # da4ml takes single bits of a constant wrong
+        return _constant(min(max(round(Fraction(int(item.low)) / Fraction(2) ** shift), lo), hi))
     if shift <= 0:
-        return (item * (1 / scale)).max_of(lo).min_of(hi)
-    held = item.max_of(lo * scale).min_of(hi * scale)
+        return held
     whole = _wrap(held, -shift)
     last = _bits(held, shift, 1)
     up = (_bits(held, 0, shift) + (2 ** (shift - 1) - 1)) + last
@@ -163,7 +166,7 @@ def requantized(item, shift: int, lo: int, hi: int):
 def _wrap(item, frac: int):
     """The item without its bits below 2**-frac."""
     signed, integer, _ = item.kif
-    return item.quantize(signed, integer, frac, "WRAP", "TRN")
+    return item.quantize(signed, max(integer, -frac), frac, "WRAP", "TRN")
 
 
 def _bits(item, first: int, count: int):

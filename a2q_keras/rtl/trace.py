@@ -149,12 +149,13 @@ def requantized(item, shift: int, lo: int, hi: int):
 
     The rounded-off bits and the one above them decide whether one is added.
     """
+    least, most = (min(max(round(Fraction(int(end)) / Fraction(2) ** shift), lo), hi) for end in (item.low, item.high))
+    if least == most:  # da4ml takes single bits of a constant wrong, and those of a number with fewer bits
+        return _constant(least)
     scale = 2.0**shift
-    held = item.max_of(lo * scale).min_of(hi * scale) if shift > 0 else (item * (1 / scale)).max_of(lo).min_of(hi)
-    if held.low == held.high:  # da4ml takes single bits of a constant wrong
-        return _constant(min(max(round(Fraction(int(item.low)) / Fraction(2) ** shift), lo), hi))
     if shift <= 0:
-        return held
+        return (item * (1 / scale)).max_of(lo).min_of(hi)
+    held = item.max_of(lo * scale).min_of(hi * scale)
     whole = _wrap(held, -shift)
     last = _bits(held, shift, 1)
     up = (_bits(held, 0, shift) + (2 ** (shift - 1) - 1)) + last
@@ -166,7 +167,7 @@ def requantized(item, shift: int, lo: int, hi: int):
 def _wrap(item, frac: int):
     """The item without its bits below 2**-frac."""
     signed, integer, _ = item.kif
-    return item.quantize(signed, max(integer, -frac), frac, "WRAP", "TRN")
+    return item.quantize(signed, integer, frac, "WRAP", "TRN")
 
 
 def _bits(item, first: int, count: int):

@@ -22,6 +22,14 @@ app = typer.Typer(
 Model = Annotated[
     Path, typer.Argument(help="A saved Keras model (.keras) or integer program (.a2q)", show_default=False)
 ]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="A saved model or program; or a vendor's report (TOP_csynth.xml, vivado_synth.rpt) or project folder",
+        show_default=False,
+    ),
+]
+REPORTS = (".xml", ".rpt")  # how the names of vendors' reports end
 AccBits = Annotated[
     str | None,
     typer.Option(help='Accumulator bits: a number, "min" for the smallest safe widths, or "trained" as the layers say'),
@@ -224,7 +232,7 @@ def rtl(
 
 @app.command()
 def resources(
-    model: Model,
+    model: Source,
     acc_bits: AccBits = "trained",
     family: Annotated[str, typer.Option(help="xcup (UltraScale+) or xc7 (7 series)")] = "xcup",
     dsp: Annotated[bool, typer.Option("--dsp", help="Allow multipliers")] = False,
@@ -233,19 +241,27 @@ def resources(
     style: Style = "parallel",
     as_json: AsJson = False,
 ):
-    """Count LUTs, flip-flops, carry chains, DSPs and block RAMs by synthesis with Yosys."""
+    """Count LUTs, flip-flops, carry chains, DSPs and block RAMs by synthesis with Yosys, or read what a vendor counted.
+
+    All options but --json are of the synthesis with Yosys.
+    """
     from a2q_keras import pipeline
     from a2q_keras.report import tables
 
-    program = _program(model)
-    with _waiting("synthesising") as status:
-        told = {"on_layer": lambda name: status.update(f"synthesising: {name}")}
-        how = {"family": family, "dsp": dsp, "by_layer": by_layer, "by_module": by_module, "style": style}
-        report = pipeline.resources(program, acc_bits=_widths(program, acc_bits), **how, **told)
+    if model.is_dir() or model.suffix in REPORTS:
+        report = pipeline.read_resources(model)
+    else:
+        program = _program(model)
+        with _waiting("synthesising") as status:
+            told = {"on_layer": lambda name: status.update(f"synthesising: {name}")}
+            how = {"family": family, "dsp": dsp, "by_layer": by_layer, "by_module": by_module, "style": style}
+            report = pipeline.resources(program, acc_bits=_widths(program, acc_bits), **how, **told)
     if as_json:
         _finish(report.to_dict(), True)
     else:
         tables.show(tables.resource_table({report.name: report}, f"{report.family}, {report.method}, {report.tool}"))
+        if report.timing:
+            print(report.timing)
 
 
 @app.command()

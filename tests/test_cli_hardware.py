@@ -6,7 +6,9 @@ import sys
 import pytest
 
 import a2q_keras as a2q
+from a2q_keras import pipeline
 from a2q_keras.cli.main import main
+from a2q_keras.cosim.report import CosimReport
 from a2q_keras.tools import YOSYS
 from tests.programs import needs_da4ml
 from tests.resources import samples
@@ -56,6 +58,16 @@ def test_resources_reads_the_report_of_a_vendors_tool(a2q_command, tmp_path):
     assert "latency 7 to 11, a sample every 1 cycles" in output
     status, _, error = a2q_command("resources", source="lost.rpt")
     assert status == 2 and "a2q: FileError:" in error and "check the name, or run synthesis" in error
+
+
+def test_cosim_hands_the_style_and_its_options_to_the_engine(a2q_command, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(pipeline, "cosim", lambda model, **chosen: seen.update(chosen) or CosimReport("", "", ()))
+    options = ("--style", "folded", "--pe", 2, "--simd", 4)
+    assert a2q_command("cosim", "--engines", "rtl", *options)[0] == 1  # nothing was compared
+    assert seen["rtl"] == {"style": "folded", "pe": 2, "simd": 4} and seen["engines"] == ["rtl"]
+    status, _, error = a2q_command("cosim", *options)
+    assert status == 2 and "a2q: ConfigurationError: options style, pe, simd are of engine rtl, not of csim" in error
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ Arrays of them are numpy arrays of objects, without batch axis.  da4ml optimises
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import reduce
 from itertools import product
 from math import prod
@@ -148,6 +149,9 @@ def requantized(item, shift: int, lo: int, hi: int):
 
     The rounded-off bits and the one above them decide whether one is added.
     """
+    least, most = (min(max(round(Fraction(int(end)) / Fraction(2) ** shift), lo), hi) for end in (item.low, item.high))
+    if least == most:  # da4ml takes single bits of a constant wrong, and those of a number with fewer bits
+        return _constant(least)
     scale = 2.0**shift
     if shift <= 0:
         return (item * (1 / scale)).max_of(lo).min_of(hi)

@@ -1,6 +1,7 @@
 """Every op as hardware, computed by da4ml's interpreter of it (simulated Verilog: tests/cosim/test_rtl.py)."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import pytest
 from a2q_keras.cosim import vectors
 from a2q_keras.errors import UnsupportedLayerError
 from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
+from a2q_keras.integer.run import shift_round_half_even
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.rtl.trace import trace
+from a2q_keras.rtl.trace import requantized, trace
 from benchmarks.firmware import ops
 from tests.programs import needs_da4ml
 from tests.strategies import convolution, mlp
@@ -88,3 +90,17 @@ def test_weights_that_da4ml_would_round_are_refused():
     wide = replace(program.ops[0], weight_format=FixedPoint(25, 0, True))
     with pytest.raises(UnsupportedLayerError, match=r"'fc1' has 25-bit weights; .* at most 24"):
         trace(replace(program, ops=(wide, *program.ops[1:])))
+
+
+@pytest.mark.parametrize("shift", [1, 2, 4])
+@pytest.mark.parametrize("span", [(-8, 7), (2, 6), (-9, -2)])
+def test_requantization_of_what_is_scaled_shifted_narrow_or_constant(span, shift):
+    """Multiples of a power of two, ranges beyond the format on one side, fewer bits than are rounded off."""
+    from da4ml.trace import FixedVariable, HWConfig, comb_trace
+
+    codes = np.arange(span[0], span[1] + 1)
+    for factor, offset, (lo, hi) in product((1, 3, 4, -4), (0, 1, -28), ((-8, 7), (0, 15), (-2, 1))):
+        variable = FixedVariable(*span, 1, hwconf=HWConfig(1, -1, -1))
+        logic = comb_trace([variable], [requantized(variable * factor + offset, shift, lo, hi)], keep_dead_inputs=True)
+        wanted = np.clip(shift_round_half_even(codes * factor + offset, shift), lo, hi)
+        assert np.array_equal(logic.predict(codes[:, None].astype(float)).ravel(), wanted), (factor, offset, lo, hi)

@@ -48,11 +48,14 @@ def _head(text: str, entry: str, path) -> str:
 
 
 def _check_whole(text: str, path):
-    """FileError unless the last section of the table of contents is there."""
+    """FileError unless the last section of the table of contents is there and no table is cut off at the end."""
     contents = re.search(r"^Table of Contents\n-+\n((?:.+\n)+)", text, re.MULTILINE)
     last = contents[1].splitlines()[-1].strip() if contents else "table of contents"
     if not contents or not re.search(rf"^{re.escape(last)}\n-+$", text, re.MULTILINE):
         raise FileError(f"{path} is no whole {KIND}: section {last!r} is missing; {AGAIN}")
+    end = text.rstrip().splitlines()[-1]
+    if end.startswith("|"):
+        raise FileError(f"{path} is no whole {KIND}: its last table ends with {end!r:.60}; {AGAIN}")
 
 
 def _rows(text: str, first: str) -> dict[str, str]:

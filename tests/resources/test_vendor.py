@@ -1,5 +1,6 @@
 """Reports of vendors' tools: every format, and everything that can be wrong with one."""
 
+import contextlib
 import os
 
 import pytest
@@ -94,6 +95,15 @@ class TestUtilization:
     def test_damage_is_named(self, text, words, report):
         with pytest.raises(FileError, match=words):
             vendor.read(report(text))
+
+
+@pytest.mark.parametrize("text", [csynth(), ULTRASCALE, SERIES7], ids=["csynth", "ultrascale", "series 7"])
+def test_no_cut_through_a_report_gives_other_counts(text, report):
+    whole = vendor.read(report(text)).total
+    for end in range(0, len(text), 11):
+        path = report(text[:end])
+        with contextlib.suppress(FileError):
+            assert vendor.read(path).total == whole, text[end - 40 : end]
 
 
 def test_a_file_of_another_kind_or_none_says_what_to_give(report, tmp_path):

@@ -34,6 +34,7 @@ _WHERE = {
     "print_qstats": "model.to_qkeras",
     "to_qkeras": "model.to_qkeras",
     "quantize": "pipeline",
+    "read_resources": "pipeline",
     "resources": "pipeline",
     "to_hls": "pipeline",
     "to_rtl": "pipeline",

@@ -19,6 +19,7 @@ from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.resources import run as synthesis
+from a2q_keras.resources import vendor
 from a2q_keras.resources.usage import ResourceReport
 from a2q_keras.rtl import styles
 from a2q_keras.rtl.design import RtlDesign
@@ -229,6 +230,8 @@ def resources(
 ) -> ResourceReport:
     """LUT, FF, carry chains, DSP and BRAM of a design, by synthesis with Yosys (`synth_xilinx`), no vendor tool.
 
+    What a vendor's tool counted is read by `read_resources`.
+
     design: what `to_rtl` returned, or a model or program: `to_rtl` then builds it with `acc_bits` (or "trained") and
     `options`.  family: "xcup" (UltraScale+) or "xc7" (7 series).  dsp: whether multipliers may be used.  by_layer: of a
     model or program, each op is synthesised alone and the counts are added: for networks that are too large as a whole;
@@ -250,6 +253,19 @@ def resources(
         only = () if by_layer is True else tuple(by_layer)
         return synthesis.of_layers(program, how, only, announce, **options)
     return synthesis.of_design(styles.build(program, on_op=announce, **options), how)
+
+
+def read_resources(path) -> ResourceReport:
+    """What a vendor's tool said that a design takes: the same record as from `resources`.
+
+    path: a C synthesis report of Vitis HLS or Vivado HLS (TOP_csynth.xml), a report of Vivado's `report_utilization`
+    (vivado_synth.rpt), or the folder of an hls4ml project, whose latest step counts.  The report's `method` says which
+    it is; an estimate of C synthesis has no carry chains, but has timing.
+
+    Raises FileError where the report is missing, cut off, altered, of another kind, or, in a folder, older than the
+    firmware or than the C synthesis.
+    """
+    return vendor.read(path)
 
 
 def firmware_types(model, acc_bits="trained") -> list[dict]:

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
+from a2q_keras.integer.graph import Conv, Dense, Input, IntegerProgram, MaxPool, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.tools import GXX, VERILATOR, YOSYS
 
@@ -31,6 +31,28 @@ def dense(rng, name, source, shape, source_format, weight_format) -> Dense:
     weights = rng.integers(weight_format.lo, weight_format.hi + 1, shape)
     bias = rng.integers(-20, 21, shape[1])
     return Dense(name, source, weights, bias, weight_format, needed_bits(weights, bias, source_format))
+
+
+def conv(rng, name, source, shape, formats, strides=(1, 1), pads=((0, 0), (0, 0))) -> Conv:
+    """A Conv op, likewise; formats: of the input and of the weights."""
+    weights, bias = rng.integers(-8, 8, shape), rng.integers(-20, 21, shape[-1])
+    bits = needed_bits(weights.reshape(-1, shape[-1]), bias, formats[0])
+    return Conv(name, source, weights, bias, formats[1], bits, strides, pads, (1, 1))
+
+
+def cnn() -> IntegerProgram:
+    """4x4x1 -> conv 2x2, 2, padded -> max pool 2x2 -> dense 3, of 4-bit weights and inputs."""
+    rng = np.random.default_rng(5)
+    entry, weight = FixedPoint(4, 2, signed=True), FixedPoint(4, 3, signed=True)
+    relu = FixedPoint(3, 1, signed=False)
+    ops = (
+        conv(rng, "conv", "x", (2, 2, 1, 2), (entry, weight), pads=((1, 0), (1, 0))),
+        Quantize("relu", "conv", relu),
+        MaxPool("pool", "relu", (2, 2), (2, 2), ((0, 0), (0, 0))),
+        Reshape("flat", "pool", (8,)),
+        dense(rng, "logits", "flat", (8, 3), relu, weight),
+    )
+    return IntegerProgram("cnn", (Input("x", (4, 4, 1), entry),), ops, ("logits",))
 
 
 def mlp() -> IntegerProgram:

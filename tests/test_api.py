@@ -43,6 +43,7 @@ def test_the_public_names():
         "print_qstats",
         "quantize",
         "quantizers",
+        "read_resources",
         "resources",
         "to_hls",
         "to_qkeras",

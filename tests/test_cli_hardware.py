@@ -6,9 +6,12 @@ import sys
 import pytest
 
 import a2q_keras as a2q
+from a2q_keras import pipeline
 from a2q_keras.cli.main import main
+from a2q_keras.cosim.report import CosimReport
 from a2q_keras.tools import YOSYS
 from tests.programs import needs_da4ml
+from tests.resources import samples
 from tests.resources.test_yosys import WRITES
 from tests.strategies import mlp
 
@@ -20,8 +23,8 @@ def a2q_command(tmp_path, monkeypatch, capfd):
     """(arguments) -> exit status, standard output, lines of standard error."""
     mlp().save(tmp_path / "net.a2q")
 
-    def run(command: str, *more):
-        monkeypatch.setattr(sys, "argv", ["a2q", command, str(tmp_path / "net.a2q"), *map(str, more)])
+    def run(command: str, *more, source="net.a2q"):
+        monkeypatch.setattr(sys, "argv", ["a2q", command, str(tmp_path / source), *map(str, more)])
         try:
             main()
         except SystemExit as ended:
@@ -46,6 +49,25 @@ def test_resources_prints_a_table_or_json(a2q_command, monkeypatch, stand_in):
     assert status == 0 and report["total"]["luts"] == 5 and report["family"] == "xc7"
     status, output, _ = a2q_command("resources", "--by-layer")
     assert status == 0 and "layer by layer, added" in output and "fc2" in output and "15" in output
+
+
+def test_resources_reads_the_report_of_a_vendors_tool(a2q_command, tmp_path):
+    (tmp_path / "myproject_csynth.xml").write_text(samples.csynth())
+    status, output, _ = a2q_command("resources", source="myproject_csynth.xml")
+    assert status == 0 and "C synthesis estimate, Vitis HLS 2023.2" in output and "4,711" in output
+    assert "latency 7 to 11, a sample every 1 cycles" in output
+    status, _, error = a2q_command("resources", source="lost.rpt")
+    assert status == 2 and "a2q: FileError:" in error and "check the name, or run synthesis" in error
+
+
+def test_cosim_hands_the_style_and_its_options_to_the_engine(a2q_command, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(pipeline, "cosim", lambda model, **chosen: seen.update(chosen) or CosimReport("", "", ()))
+    options = ("--style", "folded", "--pe", 2, "--simd", 4)
+    assert a2q_command("cosim", "--engines", "rtl", *options)[0] == 1  # nothing was compared
+    assert seen["rtl"] == {"style": "folded", "pe": 2, "simd": 4} and seen["engines"] == ["rtl"]
+    status, _, error = a2q_command("cosim", *options)
+    assert status == 2 and "a2q: ConfigurationError: options style, pe, simd are of engine rtl, not of csim" in error
 
 
 @pytest.mark.parametrize(

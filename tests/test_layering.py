@@ -54,7 +54,8 @@ TABLE = {
         ("integer.graph", "integer.checks", "numerics"), ("numpy", "hls4ml", "da4ml"), inside=("hls4ml", "da4ml")
     ),
     "rtl": Row(("integer.graph", "integer.storage", "numerics"), ("numpy", "da4ml", "amaranth"), inside=("da4ml",)),
-    "cosim": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
+    # reports of the tools that an engine runs come back with what it computed
+    "cosim": Row(("integer", "numerics", "hls", "rtl", "resources.usage", "resources.vendor"), ("numpy",)),
     "resources": Row(("integer", "numerics", "hls", "rtl"), ("numpy",)),
     "report": Row(("numerics", *RECORDS), ("numpy", "rich", "matplotlib"), inside=("matplotlib",)),
     "pipeline": Row(

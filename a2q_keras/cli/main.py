@@ -22,6 +22,14 @@ app = typer.Typer(
 Model = Annotated[
     Path, typer.Argument(help="A saved Keras model (.keras) or integer program (.a2q)", show_default=False)
 ]
+Source = Annotated[
+    Path,
+    typer.Argument(
+        help="A saved model or program; or a vendor's report (TOP_csynth.xml, vivado_synth.rpt) or project folder",
+        show_default=False,
+    ),
+]
+REPORTS = (".xml", ".rpt")  # how the names of vendors' reports end
 AccBits = Annotated[
     str | None,
     typer.Option(help='Accumulator bits: a number, "min" for the smallest safe widths, or "trained" as the layers say'),
@@ -32,6 +40,9 @@ Strategy = Annotated[str, typer.Option(help="Latency, Resource, resource_unrolle
 ReuseFactor = Annotated[int, typer.Option(help="How often a multiplier is used for one result")]
 Style = Annotated[str, typer.Option(help="Style of hardware: parallel or folded")]
 AddersPerStage = Annotated[int | None, typer.Option(help="Adders in a row between registers; 0: combinational")]
+Pe = Annotated[int | None, typer.Option(help="folded: output channels at a time")]
+Simd = Annotated[int | None, typer.Option(help="folded: products of each of them in a cycle")]
+Cycles = Annotated[int | None, typer.Option(help="folded: clock cycles per sample, instead of these two")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 
 
@@ -201,18 +212,17 @@ def rtl(
     language: Annotated[str | None, typer.Option(help="verilog or vhdl")] = None,
     adders_per_stage: AddersPerStage = None,
     clock_period: Annotated[float | None, typer.Option(help="Clock period in ns")] = None,
-    pe: Annotated[int | None, typer.Option(help="folded: output channels at a time")] = None,
-    simd: Annotated[int | None, typer.Option(help="folded: products of each of them in a cycle")] = None,
-    cycles: Annotated[int | None, typer.Option(help="folded: clock cycles per sample, instead of these two")] = None,
+    pe: Pe = None,
+    simd: Simd = None,
+    cycles: Cycles = None,
     as_json: AsJson = False,
 ):
     """Write the network as Verilog or VHDL, with its certificate."""
     from a2q_keras import pipeline
 
     program = _program(model)
-    options = {"language": language, "clock_period": clock_period, "adders_per_stage": adders_per_stage}
-    options |= {"pe": pe, "simd": simd, "cycles": cycles}
-    chosen = {name: value for name, value in options.items() if value is not None}
+    chosen = _given(language=language, clock_period=clock_period, adders_per_stage=adders_per_stage)
+    chosen |= _given(pe=pe, simd=simd, cycles=cycles)
     with _waiting("building the hardware") as status:
         told = {"on_op": lambda name: status.update(f"building the hardware: {name}")}
         design = pipeline.to_rtl(program, _widths(program, acc_bits), output_dir, style, **told, **chosen)
@@ -224,7 +234,7 @@ def rtl(
 
 @app.command()
 def resources(
-    model: Model,
+    model: Source,
     acc_bits: AccBits = "trained",
     family: Annotated[str, typer.Option(help="xcup (UltraScale+) or xc7 (7 series)")] = "xcup",
     dsp: Annotated[bool, typer.Option("--dsp", help="Allow multipliers")] = False,
@@ -233,19 +243,27 @@ def resources(
     style: Style = "parallel",
     as_json: AsJson = False,
 ):
-    """Count LUTs, flip-flops, carry chains, DSPs and block RAMs by synthesis with Yosys."""
+    """Count LUTs, flip-flops, carry chains, DSPs and block RAMs by synthesis with Yosys, or read what a vendor counted.
+
+    All options but --json are of the synthesis with Yosys.
+    """
     from a2q_keras import pipeline
     from a2q_keras.report import tables
 
-    program = _program(model)
-    with _waiting("synthesising") as status:
-        told = {"on_layer": lambda name: status.update(f"synthesising: {name}")}
-        how = {"family": family, "dsp": dsp, "by_layer": by_layer, "by_module": by_module, "style": style}
-        report = pipeline.resources(program, acc_bits=_widths(program, acc_bits), **how, **told)
+    if model.is_dir() or model.suffix in REPORTS:
+        report = pipeline.read_resources(model)
+    else:
+        program = _program(model)
+        with _waiting("synthesising") as status:
+            told = {"on_layer": lambda name: status.update(f"synthesising: {name}")}
+            how = {"family": family, "dsp": dsp, "by_layer": by_layer, "by_module": by_module, "style": style}
+            report = pipeline.resources(program, acc_bits=_widths(program, acc_bits), **how, **told)
     if as_json:
         _finish(report.to_dict(), True)
     else:
         tables.show(tables.resource_table({report.name: report}, f"{report.family}, {report.method}, {report.tool}"))
+        if report.timing:
+            print(report.timing)
 
 
 @app.command()
@@ -281,20 +299,34 @@ def cosim(
     strategy: Strategy = "Latency",
     reuse_factor: ReuseFactor = 1,
     engines: Annotated[str, typer.Option(help="csim, rtl, testbench, vitis, vivado; with commas between")] = "csim",
+    style: Style = "parallel",
+    adders_per_stage: AddersPerStage = None,
+    pe: Pe = None,
+    simd: Simd = None,
+    cycles: Cycles = None,
     trace: Annotated[
         bool, typer.Option("--trace", help="List every layer, with its types and first difference")
     ] = False,
     as_json: AsJson = False,
 ):
-    """Compare the firmware's C simulation with the integer program, bit for bit; exit 1 on a difference."""
+    """Compare the firmware's C simulation with the integer program, bit for bit; exit 1 on a difference.
+
+    --style and what follows it up to --cycles are of the hardware that engine rtl simulates.
+    """
     from a2q_keras import pipeline
 
+    hardware = {"style": style} | _given(adders_per_stage=adders_per_stage, pe=pe, simd=simd, cycles=cycles)
+    if hardware != {"style": "parallel"} and "rtl" not in engines.split(","):
+        raise ConfigurationError(
+            f"options {', '.join(hardware)} are of engine rtl, not of {engines}; give --engines rtl"
+        )
     quiet.start_keras()  # hls4ml's writer starts it in any case
     source = pipeline.load_model(model)
     with _waiting("compiling and running the C simulation"):
         chosen = {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
         widths = _widths(source, acc_bits)
         chosen |= {"n_random": n_random, "output_dir": output_dir, "engines": engines.split(","), "trace": trace}
+        chosen |= {"rtl": hardware}
         report = pipeline.cosim(source, acc_bits=widths, **chosen)
     _finish(report.to_dict(), True) if as_json else print(report)
     if not report.ok:
@@ -330,6 +362,11 @@ def _widths(model, text: str | None):
         raise ConfigurationError(
             f'--acc-bits {text!r} is not allowed; give a number from 2 to 64, "min" or "trained"'
         ) from None
+
+
+def _given(**options) -> dict:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _waiting(text: str):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from a2q_keras.cosim.compare import Mismatch
+from a2q_keras.resources.usage import ResourceReport
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,15 @@ class LayerTrace:
 class CosimReport:
     """The comparison of engines with the golden run of the program that has this name and digest.
 
-    layers: every layer in order, where a trace was asked for.
+    layers: every layer in order, where a trace was asked for.  resources: by engine, what a vendor's tool says that the
+    network takes.
     """
 
     program: str
     digest: str
     parts: tuple[Part, ...]
     layers: tuple[LayerTrace, ...] = ()
+    resources: dict[str, ResourceReport] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -94,7 +97,8 @@ class CosimReport:
     def __str__(self):
         head = f"cosim of {self.program!r} ({self.digest[:12]}): {self._verdict()}"
         traced = ["  layer by layer", *map(str, self.layers)] if self.layers else []
-        return "\n".join([head, *map(str, self.parts), *traced])
+        counted = [f"  {engine:6} {report}" for engine, report in self.resources.items()]
+        return "\n".join([head, *map(str, self.parts), *counted, *traced])
 
     def _verdict(self) -> str:
         if self.first:
@@ -108,4 +112,5 @@ class CosimReport:
         parts = [part.to_dict() for part in self.parts]
         layers = [layer.to_dict() for layer in self.layers]
         record = {"program": self.program, "digest": self.digest, "ok": self.ok, "first": first, "parts": parts}
-        return record | ({"layers": layers} if layers else {})
+        counted = {engine: report.to_dict() for engine, report in self.resources.items()}
+        return record | ({"layers": layers} if layers else {}) | ({"resources": counted} if counted else {})

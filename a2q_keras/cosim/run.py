@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,6 +18,7 @@ from a2q_keras.hls.layers import LayerPlan, plan
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.run import as_inputs, trace
+from a2q_keras.resources.usage import ResourceReport
 
 # (program, values per input, config) -> codes by tensor name and output port
 ENGINES: dict[str, Callable] = {
@@ -81,11 +83,13 @@ def cosim(
     config = config or HlsConfig()
     benches = [whole, _alone(program, firmware or program)] if vectors.isolated_layers(program) else [whole]
     parts = [part for name, reference in references.items() for part in _refer(name, reference, whole)]
-    more = {"rtl": {"options": rtl_options}}
+    counted: dict[str, ResourceReport] = {}  # the first report of an engine: that of the whole network
+    more: dict[str, dict] = {"rtl": {"options": rtl_options}}
+    more |= {engine: {"on_report": partial(counted.setdefault, engine)} for engine in vendor.VENDORS}
     parts += [
         part for engine in engines for bench in benches for part in _run(engine, bench, config, more.get(engine, {}))
     ]
-    return CosimReport(program.name, program.digest(), tuple(parts))
+    return CosimReport(program.name, program.digest(), tuple(parts), resources=counted)
 
 
 def layer_traces(

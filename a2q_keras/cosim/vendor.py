@@ -6,6 +6,7 @@ Written from hls4ml's scripts and tried with a stand-in for the tools only: no m
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.storage import write_text
+from a2q_keras.resources import vendor as reports
+from a2q_keras.resources.usage import ResourceReport
 from a2q_keras.tools import Tool
 
 HOURS = 12
@@ -47,21 +50,37 @@ VENDORS = {
 }
 
 
-def run_vitis(program: IntegerProgram, values: list, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
+OnReport = Callable[[ResourceReport], object]
+
+
+def ignore(report: ResourceReport):
+    """What is done with a report that nobody asked for."""
+
+
+def run_vitis(
+    program: IntegerProgram, values: list, config: HlsConfig | None = None, on_report: OnReport = ignore
+) -> dict[str, np.ndarray]:
     """Codes by output port of the RTL that Vitis made; see `run`."""
-    return run("vitis", program, values, config)
+    return run("vitis", program, values, config, on_report)
 
 
-def run_vivado(program: IntegerProgram, values: list, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
+def run_vivado(
+    program: IntegerProgram, values: list, config: HlsConfig | None = None, on_report: OnReport = ignore
+) -> dict[str, np.ndarray]:
     """Codes by output port of the RTL that Vivado HLS made; see `run`."""
-    return run("vivado", program, values, config)
+    return run("vivado", program, values, config, on_report)
 
 
-def run(name: str, program, values, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
+def run(
+    name: str, program, values, config: HlsConfig | None = None, on_report: OnReport = ignore
+) -> dict[str, np.ndarray]:
     """Codes (int64) by output port in the log of the RTL co-simulation.
 
+    on_report: is called with the report of the C synthesis, if this run left one and its logs are whole.
+
     Raises ToolMissingError saying how to run the project elsewhere, ToolFailedError where the tool fails or a log of
-    this run, that of the C simulation too, is not whole; ConfigurationError for another backend's config.
+    this run, that of the C simulation too, is not whole; ConfigurationError for another backend's config; FileError for
+    a report that is not whole.
     """
     vendor, config = VENDORS[name], config or HlsConfig()
     if config.backend != vendor.backend:
@@ -72,10 +91,15 @@ def run(name: str, program, values, config: HlsConfig | None = None) -> dict[str
         testbench.write(program, values, replace(config, output_dir=str(folder)))
         for log in (testbench.CSIM_LOG, testbench.RTL_LOG):
             (folder / log).unlink(missing_ok=True)
+        reports.remove(folder, config.project_name)
         write_text(folder / "build_opt.tcl", build_options())
         vendor.tool.run(vendor.arguments, cwd=folder, timeout=HOURS * 3600)
         testbench.read_log(program, folder / testbench.CSIM_LOG, len(values[0]))
-        return testbench.read_log(program, folder / testbench.RTL_LOG, len(values[0]))
+        codes = testbench.read_log(program, folder / testbench.RTL_LOG, len(values[0]))
+        estimate = reports.estimate_of(folder, config.project_name)
+        if estimate.is_file():
+            on_report(reports.read(estimate))
+        return codes
 
 
 def build_options() -> str:

@@ -133,7 +133,7 @@ def resource_table(reports: dict[str, ResourceReport], title: str) -> Table:
     """One row per report, and one below it for each of its parts."""
     table = Table(title=title)
     table.add_column("")
-    for name in ("LUT", "FF", "CARRY", "DSP", "BRAM18", "estimated LUT"):
+    for name in ("LUT", "FF", "CARRY", "DSP", "BRAM18", "URAM", "estimated LUT"):
         table.add_column(name, justify="right")
     for name, report in reports.items():
         estimate = "" if report.estimated_luts is None else f"{report.estimated_luts:,.0f}"
@@ -144,7 +144,7 @@ def resource_table(reports: dict[str, ResourceReport], title: str) -> Table:
 
 
 def _counts(usage) -> list[str]:
-    return [f"{count:,}" for count in asdict(usage).values()]
+    return ["-" if count is None else f"{count:,}" for count in asdict(usage).values()]
 
 
 def key_value_table(title: str, rows: dict[str, str]) -> Table:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from a2q_keras import pipeline
 from a2q_keras.cosim import folded, vectors
-from a2q_keras.cosim.run import cosim
-from a2q_keras.integer.graph import Conv, Input, IntegerProgram, MaxPool, Quantize, Reshape
+from a2q_keras.integer.graph import Input, IntegerProgram, MaxPool, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.rtl.design import Port
 from a2q_keras.rtl.folded.build import accumulator_registers, fold
@@ -22,17 +22,11 @@ def conv_net() -> IntegerProgram:
     rng = np.random.default_rng(3)
     entry, weight = FixedPoint(4, 2, signed=True), FixedPoint(4, 3, signed=True)
     relu, hidden = FixedPoint(3, 1, signed=False), FixedPoint(4, 0, signed=True, symmetric=True)
-
-    def conv(name, source, format, shape, strides, pads):
-        weights, bias = rng.integers(-8, 8, shape), rng.integers(-20, 21, shape[-1])
-        bits = programs.needed_bits(weights.reshape(-1, shape[-1]), bias, format)
-        return Conv(name, source, weights, bias, weight, bits, strides, pads, (1, 1))
-
     ops = (
-        conv("c1", "x", entry, (3, 3, 2, 4), (1, 1), ((1, 1), (1, 1))),
+        programs.conv(rng, "c1", "x", (3, 3, 2, 4), (entry, weight), pads=((1, 1), (1, 1))),
         Quantize("r1", "c1", relu),
         MaxPool("pool", "r1", (2, 2), (2, 2), ((0, 0), (0, 0))),
-        conv("c2", "pool", relu, (2, 2, 4, 3), (1, 1), ((0, 0), (0, 1))),
+        programs.conv(rng, "c2", "pool", (2, 2, 4, 3), (relu, weight), pads=((0, 0), (0, 1))),
         Quantize("r2", "c2", hidden),
         Reshape("flat", "r2", (18,)),
         programs.dense(rng, "logits", "flat", (18, 5), hidden, weight),
@@ -107,5 +101,5 @@ class TestEngine:
         op = programs.dense(np.random.default_rng(0), "fc", "x", (6, 4), entry, weight)
         program = IntegerProgram("net", (Input("x", (6,), entry),), (op,), ("fc",))
         options = {"style": "folded", "pe": {"fc": 2}, "simd": 3}
-        report = cosim(program, engines=("rtl",), n_random=20, rtl_options=options)
+        report = pipeline.cosim(program, engines=("rtl",), acc_bits=None, n_random=20, rtl=options)
         assert report.ok and [part.name for part in report.parts][-1] == "worst cases of every layer, alone"

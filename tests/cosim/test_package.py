@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ import pytest
 from a2q_keras import pipeline
 from a2q_keras.cosim import testbench, vendor
 from a2q_keras.cosim.compare import port
-from a2q_keras.cosim.run import cosim
+from a2q_keras.cosim.run import ENGINES, cosim, golden
 from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingError
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.certificate import Certificate
+from a2q_keras.resources import csynth
 from tests.programs import mlp, needs_gxx
+from tests.resources import samples
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,22 @@ class TestBench:
         got = vendor.run_vitis(program, values)
         assert np.array_equal(got[port("logits")], program.run_codes(program.inputs[0].format.quantize(values[0])))
 
+    def test_a_report_of_this_run_comes_with_the_codes_and_an_older_one_never(
+        self, project, log, tmp_path, monkeypatch
+    ):
+        program, values = vectors_of(project)
+        made = vendor.reports.estimate_of(tmp_path / "kept", "myproject")
+        (tmp_path / "report.xml").write_text(samples.csynth())
+        logs = f"cp {log} {testbench.CSIM_LOG}; cp {log} {testbench.RTL_LOG}"
+        found, config = [], HlsConfig(output_dir=str(tmp_path / "kept"))
+        stand_in(tmp_path, monkeypatch, f"{logs}; mkdir -p {made.parent}; cp {tmp_path}/report.xml {made}")
+        vendor.run_vitis(program, values, config, found.append)
+        assert [report.total.luts for report in found] == [4711]
+        (tmp_path / "kept" / "vivado_synth.rpt").write_text(samples.ULTRASCALE)
+        stand_in(tmp_path, monkeypatch, logs)
+        vendor.run_vitis(program, values, config, found.append)
+        assert len(found) == 1 and not made.exists() and not (tmp_path / "kept" / "vivado_synth.rpt").exists()
+
     @pytest.mark.parametrize(
         "does, words",
         [
@@ -126,6 +145,20 @@ def test_a_missing_tool_says_how_to_go_on(engine, backend, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ToolMissingError, match=r"was not found .*export the project with a2q\.export_project"):
         vendor.run(engine, mlp(), [np.zeros((1, 2, 8))], HlsConfig(backend=backend))
+
+
+def test_cosim_reports_what_the_network_takes(monkeypatch):
+    """A stand-in for the engine: the golden run, and a report that bears the name of what it was given."""
+
+    def engine(program, values, config, on_report):
+        on_report(replace(csynth.parse(samples.csynth(), "sample"), name=program.name))
+        return golden(program, values, config)
+
+    monkeypatch.setitem(ENGINES, "vitis", engine)
+    report = cosim(mlp(), engines=("vitis",), n_random=5)
+    assert report.ok and report.resources["vitis"].name == mlp().name
+    assert report.to_dict()["resources"]["vitis"]["total"]["luts"] == 4711
+    assert "vitis  'mlp' on xcvu13p-flga2577-2-e (C synthesis estimate, Vitis HLS 2023.2): 4,711 luts" in str(report)
 
 
 def test_an_engine_runs_its_own_backend_only():

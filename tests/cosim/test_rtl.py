@@ -9,7 +9,7 @@ from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingErr
 from a2q_keras.integer.certificate import certify
 from a2q_keras.rtl import styles
 from a2q_keras.tools import CACHE, VERILATOR, YOSYS
-from tests.programs import needs_cxxrtl, needs_da4ml, needs_verilator
+from tests.programs import cnn, needs_cxxrtl, needs_da4ml, needs_verilator
 from tests.strategies import mlp
 
 
@@ -34,6 +34,13 @@ class TestVerilator:
 
     def test_a_pipeline_takes_an_input_every_cycle(self, cached):
         program, design = mlp(), styles.build(mlp(), adders_per_stage=3)
+        codes = codes_of(program)
+        assert np.array_equal(rtl.simulate(design, codes, "verilator")[0], program.run_codes(codes[0]))
+
+    def test_a_convolutional_network_with_a_max_pool(self, cached):
+        """da4ml's module for negation, which other networks here do not have, needs an option in older Verilators."""
+        program, design = cnn(), styles.build(cnn())
+        assert any(path.endswith("negative.v") for path in design.sources)
         codes = codes_of(program)
         assert np.array_equal(rtl.simulate(design, codes, "verilator")[0], program.run_codes(codes[0]))
 

@@ -7,6 +7,7 @@ import importlib.util
 import io
 import tempfile
 import warnings
+from copy import deepcopy
 
 from a2q_keras.errors import ConfigurationError, ToolMissingError
 from a2q_keras.hls.check import check_plan
@@ -48,7 +49,7 @@ def model_graph(firmware: FirmwarePlan, config: HlsConfig, bit_exact: bool = Fal
     """hls4ml's ModelGraph of a plan, unchecked; bit_exact: let that pass of hls4ml choose types, accumulators, too."""
     from hls4ml.model.graph import ModelGraph
 
-    layers = [dict(layer.layer) for layer in firmware.layers]
+    layers = [deepcopy(layer.layer) for layer in firmware.layers]  # hls4ml writes into them, and `check` reads them
     settings = _hls4ml_config(firmware, config)
     settings["HLSConfig"]["Model"]["BitExact"] = bit_exact
     return ModelGraph.from_layer_list(settings, layers, list(firmware.inputs), list(firmware.outputs))

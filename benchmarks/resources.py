@@ -36,6 +36,7 @@ COLUMNS = (
     *("method", "P", "P needed", "accuracy", "99.2 % of float", "zero weights", "LUT", "FF", "CARRY"),
     *("twin / LUT", "estimate"),
 )
+METHODS = ("none", "exact", "a2q+", "a2q")
 HIDDEN, TWIN_BITS, ENOUGH = (64, 32), 32, 0.992
 
 
@@ -58,7 +59,7 @@ def _arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bits", default="6,4", help="of weights and activations")
     parser.add_argument("--widths", default="12,11,10", help="accumulator bits")
-    parser.add_argument("--methods", default="exact,a2q+,a2q")
+    parser.add_argument("--methods", default=",".join(METHODS[1:]))
     parser.add_argument("--family", default="xcup")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--by-layer", action="store_true")
@@ -102,15 +103,17 @@ def _row(float_model, digits, bits, method: str, acc_bits: int, args) -> dict:
 
 def _write(target: Path, rows, args):
     storage.write_text(target, storage.to_text({"family": args.family, "rows": rows}) + "\n")
-    twin = rows[0]
+    twin, *bounded = sorted(rows, key=lambda row: (METHODS.index(row["method"]), -row["acc_bits"]))
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    for row in rows:
+    for row in (twin, *bounded):
         kept = "yes" if row["accuracy"] >= ENOUGH * row["float_accuracy"] else "no"
         cells = (row["method"], row["acc_bits"], row["needed_bits"], f"{row['accuracy']:.2%}", kept)
         counts = (f"{row[name]:,}" for name in ("luts", "ffs", "carries"))
         ratio = (f"{twin['luts'] / row['luts']:.2f}", f"{row['estimated_luts']:,.0f}")
         lines.append("| " + " | ".join(map(str, (*cells, f"{row['sparsity']:.1%}", *counts, *ratio))) + " |")
-    made = f"`python benchmarks/resources.py --bits {args.bits} --widths {args.widths} --methods {args.methods}`"
+    widths = ",".join(map(str, sorted({row["acc_bits"] for row in bounded}, reverse=True)))
+    by_layer = " --by-layer" if args.by_layer else ""
+    made = f"`python benchmarks/resources.py --bits {args.bits} --widths {widths}{by_layer}`"
     text = (
         f"Digits, MLP 64-64-32-10, style parallel, {args.family}, no DSPs, {twin['tool']}, {twin['synthesis']}; "
         f"float accuracy {twin['float_accuracy']:.2%}, one seed. The estimate is da4ml's. Made by {made}."

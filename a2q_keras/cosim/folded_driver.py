@@ -27,6 +27,12 @@ template <std::size_t N> void get(const VlWide<N>& port, uint32_t* words, int) {
     for (std::size_t i = 0; i < N; ++i) words[i] = port[i];
 }
 
+// a design without registers has neither clock nor reset
+template <typename T> auto clock(T* top, int level) -> decltype(void(top->clk = level)) { top->clk = level; }
+template <typename T> auto reset(T* top, int level) -> decltype(void(top->rst = level)) { top->rst = level; }
+void clock(void*, int) {}
+void reset(void*, int) {}
+
 struct Watch {
     int64_t low = INT64_MAX, high = INT64_MIN;
     void see(uint64_t code, int bits) {
@@ -52,10 +58,11 @@ int main(int argc, char** argv) {
     Vfolded top{&context};
     std::vector<Watch> seen(LAYERS);
     std::vector<char> on(LAYERS);
-    auto edge = [&] { top.clk = 1; top.eval(); top.clk = 0; top.eval(); };
-    top.clk = 0; top.rst = 1; top.i_valid = 0; top.o_ready = 0;
+    auto edge = [&] { clock(&top, 1); top.eval(); clock(&top, 0); top.eval(); };
+    clock(&top, 0); reset(&top, 1);
+    top.i_valid = 0; top.o_ready = 0;
     top.eval(); edge(); edge();
-    top.rst = 0;
+    reset(&top, 0);
 
     long sent = 0;
     bool offered = false;

@@ -99,7 +99,8 @@ class TestEngine:
     def test_cosim_runs_a_network_and_its_layers_alone(self):
         entry, weight = FixedPoint(4, 0, signed=True), FixedPoint(4, 0, signed=True)
         op = programs.dense(np.random.default_rng(0), "fc", "x", (6, 4), entry, weight)
-        program = IntegerProgram("net", (Input("x", (6,), entry),), (op,), ("fc",))
+        coarser = Quantize("q", "fc", FixedPoint(4, -2, signed=True))  # alone it has no register
+        program = IntegerProgram("net", (Input("x", (6,), entry),), (op, coarser), ("q",))
         options = {"style": "folded", "pe": {"fc": 2}, "simd": 3}
         report = pipeline.cosim(program, engines=("rtl",), acc_bits=None, n_random=20, rtl=options)
         assert report.ok and [part.name for part in report.parts][-1] == "worst cases of every layer, alone"

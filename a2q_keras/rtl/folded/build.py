@@ -42,8 +42,8 @@ def build(program: IntegerProgram, config: Folding, on_op: Callable[[str], None]
 def fold(program: IntegerProgram, accumulators: Mapping[str, int], folding: Folding) -> RtlDesign:
     """Verilog of a program with accumulators of the widths given by layer name; layers missing there keep theirs.
 
-    Ports: clk, rst, and the streams i and o of _data, _valid and _ready each: a beat passes in a clock cycle in which
-    valid and ready are high.
+    Ports: clk and rst (where there are registers), and the streams i and o of _data, _valid and _ready each: a beat
+    passes in a clock cycle in which valid and ready are high.
     Nothing is certified here: a width that is too small gives hardware that wraps.
 
     Raises what `stages.plan` raises; ToolMissingError without Amaranth or Yosys, which writes the Verilog.

@@ -1,12 +1,16 @@
 """`a2q rtl` and `a2q resources`, in this process; Yosys is a stand-in."""
 
+import io
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 import a2q_keras as a2q
 from a2q_keras import pipeline
+from a2q_keras.cli import hardware
 from a2q_keras.cli.main import main
 from a2q_keras.cosim.report import CosimReport
 from a2q_keras.tools import YOSYS
@@ -84,3 +88,11 @@ def test_bad_input_is_one_clear_line(arguments, words, a2q_command, tmp_path, mo
     target = ("--output-dir", tmp_path / "never") if arguments[0] == "rtl" else ()
     status, _, error = a2q_command(*arguments, *target)
     assert status == 2 and f"a2q: {words}" in error and "Traceback" not in error and not (tmp_path / "never").exists()
+
+
+def test_the_demo_says_how_to_get_what_hardware_needs(monkeypatch):
+    monkeypatch.setenv("A2Q_YOSYS", "no-such-yosys")
+    console = Console(file=io.StringIO())
+    settings = SimpleNamespace(acc_bits=32, method="exact")
+    assert hardware.compare(settings, mlp(), None, console) == []
+    assert "pip install a2q_keras[rtl]" in console.file.getvalue()

@@ -6,7 +6,6 @@ from a2q_keras.errors import ToolMissingError
 from a2q_keras.report import tables
 
 TWIN_BITS = 32
-HOW_TO_GET_IT = "pip install a2q_keras[rtl]"
 
 
 def compare(settings, program, train_twin, console) -> list[dict]:
@@ -19,7 +18,7 @@ def compare(settings, program, train_twin, console) -> list[dict]:
             ours = _row(f"P={settings.acc_bits}, {settings.method}", program, settings.acc_bits)
             return [_row(f"P={TWIN_BITS}, none", train_twin(), TWIN_BITS), ours]
     except ToolMissingError as missing:
-        console.print(f"no hardware was built: {missing}; {HOW_TO_GET_IT} brings what is needed", soft_wrap=True)
+        console.print(f"no hardware was built: {missing}", soft_wrap=True, markup=False)  # [rtl] is no markup
         return []
 
 

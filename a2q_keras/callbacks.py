@@ -70,11 +70,11 @@ class AccumulatorLogger(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         for layer in accumulator_layers(self.model):
-            needed, sparsity = needed_bits(layer)
             if logs is not None:
-                logs[f"acc_bits_needed/{layer.name}"] = needed
-                logs[f"weight_sparsity/{layer.name}"] = sparsity
-                logs[f"bias_at_limit/{layer.name}"] = bias_at_limit(layer)
+                codes, bias, _ = layer.integer_weights()
+                logs[f"acc_bits_needed/{layer.name}"] = _needed_bits(layer, codes, bias)
+                logs[f"weight_sparsity/{layer.name}"] = float(np.mean(codes == 0))
+                logs[f"bias_at_limit/{layer.name}"] = _bias_at_limit(layer, bias)
 
 
 def accumulator_layers(model) -> list:
@@ -82,15 +82,17 @@ def accumulator_layers(model) -> list:
     return [part for layer in model.layers for part in accumulator_parts(layer)]
 
 
-def needed_bits(layer) -> tuple[int, float]:
-    """(accumulator bits that the worst channel of a layer needs, share of zero weight codes)."""
+def needed_bits(layer) -> int:
+    """Accumulator bits that the worst channel of a layer needs."""
     codes, bias, _ = layer.integer_weights()
+    return _needed_bits(layer, codes, bias)
+
+
+def _needed_bits(layer, codes, bias) -> int:
     inputs = layer.input_format
-    needed = bounds.min_acc_bits(codes.reshape(-1, len(bias)), inputs.lo, inputs.hi, bias)
-    return int(needed.max()), float(np.mean(codes == 0))
+    return int(bounds.min_acc_bits(codes.reshape(-1, len(bias)), inputs.lo, inputs.hi, bias).max())
 
 
-def bias_at_limit(layer) -> float:
-    """Share of the channels of a layer whose bias code is the largest that its accumulator leaves a bias."""
-    _, bias, _ = layer.integer_weights()
+def _bias_at_limit(layer, bias) -> float:
+    """Share of the channels whose bias code is the largest that the accumulator leaves a bias."""
     return float(np.mean(np.abs(bias) >= bias_limit(layer.accumulator))) if layer.use_bias else 0.0

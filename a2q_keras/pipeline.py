@@ -165,6 +165,12 @@ def granted(model, acc_bits) -> tuple[IntegerProgram, Certificate]:
     return program.with_acc_bits(proof.acc_bits), proof
 
 
+def _granted_or_trained(model, acc_bits) -> tuple[IntegerProgram, Certificate]:
+    """`granted`, where acc_bits may be "trained" for the widths that the layers were made with."""
+    program = integer_model(model)
+    return granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
+
+
 def trained_acc_bits(model) -> dict[str, int]:
     """The widths that the layers of a model were made with, by layer name."""
     return {op.name: op.acc_bits for op in integer_model(model).accumulator_ops}
@@ -246,8 +252,7 @@ def resources(
         if by_layer or options:
             raise ConfigurationError("a finished design is synthesised as it is; give the model or program instead")
         return synthesis.of_design(design, how)
-    program = integer_model(design)
-    program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
+    program, _ = _granted_or_trained(design, acc_bits)
     announce = on_layer or (lambda name: None)
     if by_layer:
         only = () if by_layer is True else tuple(by_layer)
@@ -274,20 +279,13 @@ def firmware_types(model, acc_bits="trained") -> list[dict]:
     asked: as `to_hls` would grant; needed: by the exact condition; auto: by hls4ml's automatic types; bit_exact: by its
     pass of that name, None where the pass cannot handle the layer.  Raises AccumulatorOverflowError as `to_hls` does.
     """
-    program, proof = granted(model, trained_acc_bits(model) if acc_bits == "trained" else acc_bits)
+    from a2q_keras.report.tables import accumulator_rows
+
+    program, proof = _granted_or_trained(model, acc_bits)
     return [
-        {
-            "layer": layer.name,
-            "k": layer.k,
-            "channels": layer.channels,
-            "weight_bits": layer.weight_bits,
-            "input": str(layer.input_format),
-            "auto": theirs.auto,
-            "bit_exact": theirs.bit_exact,
-            "needed": int(layer.needed_bits.max()),
-            "asked": layer.acc_bits,
-        }
-        for layer, theirs in zip(proof.layers, inference.inferred_bits(program))
+        {key: ours[key] for key in ("layer", "k", "channels", "weight_bits", "input")}
+        | {"auto": theirs.auto, "bit_exact": theirs.bit_exact, "needed": ours["needed_bits"], "asked": ours["acc_bits"]}
+        for ours, theirs in zip(accumulator_rows(proof), inference.inferred_bits(program))
     ]
 
 
@@ -336,7 +334,7 @@ def cosim(
     raises.  A difference is not raised but in the report: `.ok`, `.first`.
     """
     program, references = _with_references(model)
-    program, _ = granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
+    program, _ = _granted_or_trained(program, acc_bits)
     config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
     report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, None, references, rtl or {})
     return replace(report, layers=cosim_run.layer_traces(report, program, config)) if trace else report
@@ -354,7 +352,7 @@ def cosim_many(
     Raises AccumulatorOverflowError where the widths are not proven, and ConfigurationError for a setting that is not
     supported, before anything is built.
     """
-    program, _ = granted(model, trained_acc_bits(model) if acc_bits == "trained" else acc_bits)
+    program, _ = _granted_or_trained(model, acc_bits)
     jobs = {
         name: many.Job(program, HlsConfig(**settings), x, n_random) for name, settings in dict(configurations).items()
     }

@@ -88,8 +88,14 @@ def run_python(script, *args, cwd=None, timeout: float = TIMEOUT) -> str:
 
 
 def run_built(program, *args, cwd=None, timeout: float = TIMEOUT) -> str:
-    """Run a program that was compiled here, by its path, and return what it printed; raises ToolFailedError."""
-    return _run(Path(program).name, [str(Path(program).absolute()), *map(str, args)], cwd, timeout)
+    """Run a program that was compiled here, by its path, and return what it printed.
+
+    Raises ToolMissingError where the compiler left none, ToolFailedError.
+    """
+    path = Path(program).absolute()
+    if not path.is_file():
+        raise ToolMissingError(f"{path.name} was not found in {path.parent}; compile it again")
+    return _run(path.name, [str(path), *map(str, args)], cwd, timeout)
 
 
 def _run(name: str, command: list[str], cwd, timeout: float) -> str:

@@ -75,7 +75,7 @@ def train_one(float_model, dataset, method, acc_bits, args):
     start, wide = time.time(), {"weight_bits": 8, "acc_bits": 24}
     model = a2q.convert(float_model, acc_bits, 4, 4, method, data=dataset.x_train, first=wide, last=wide)
     found = fit(model, dataset, args.epochs, args.rate, args.batch, args.seed)
-    needed = {layer.name: needed_bits(layer)[0] for layer in accumulator_layers(model)}
+    needed = {layer.name: needed_bits(layer) for layer in accumulator_layers(model)}
     return {"method": method, "acc_bits": acc_bits, "accuracy": found, "needed": needed, "seconds": time.time() - start}
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,25 +16,13 @@ from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.rtl import styles
 from a2q_keras.rtl.design import RtlDesign
-from a2q_keras.tools import Tool
+from a2q_keras.tools import run_built
 
 NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Driver:
-    """How a style is driven: the macros of design.h, and codes to words and back.
-
-    macros: (design, simulator) -> names and values.  pack: (design, codes by input) -> uint32 (samples, words).
-    unpack: (design, uint32 words of all samples, samples) -> codes by output.
-    """
-
-    macros: Callable[[RtlDesign, str], Mapping[str, object]]
-    pack: Callable[[RtlDesign, list], np.ndarray]
-    unpack: Callable[[RtlDesign, np.ndarray, int], list]
-
-
-def _flat_macros(design: RtlDesign, simulator: str) -> dict[str, object]:
+def _macros(design: RtlDesign, simulator: str) -> dict[str, object]:
+    """What the driver has to know of the design."""
     clock = {"CLOCK": rtl_build.port_name(simulator, "clk")} if design.latency else {}
     return clock | {
         "MODULE": rtl_build.port_name(simulator, design.top),
@@ -47,40 +34,29 @@ def _flat_macros(design: RtlDesign, simulator: str) -> dict[str, object]:
     }
 
 
-def _flat_unpack(design: RtlDesign, words: np.ndarray, samples: int) -> list:
-    return buses.unpack(design.outputs, words.reshape(samples, -1))
-
-
-DRIVERS: dict[str, Driver] = {
-    "parallel": Driver(_flat_macros, lambda design, codes: buses.pack(design.inputs, codes), _flat_unpack),
-}
-
-
 def simulate(design: RtlDesign, codes: list, simulator: str | None = None) -> list[np.ndarray]:
     """Codes int64 (samples, *shape) of every output, for codes of every input, from the design in simulation.
 
     A new sample enters in every clock cycle.  simulator: "verilator", "cxxrtl", or None for what is there and can do
     it.  Raises ToolMissingError, ToolFailedError, ConfigurationError for a style without a driver here.
     """
-    if design.style not in DRIVERS:
+    if design.style != "parallel":
         raise ConfigurationError(
-            f"engine 'rtl' simulates style {', '.join(DRIVERS)}; {design.style!r} is simulated by cosim.{design.style}"
+            f"engine 'rtl' simulates style parallel; {design.style!r} is simulated by cosim.{design.style}"
         )
-    driver, samples = DRIVERS[design.style], len(codes[0])
     simulator = simulator or rtl_build.choose(design)
     with tempfile.TemporaryDirectory(prefix="a2q_rtl_") as fresh:
-        program = rtl_build.executable(design, driver.macros(design, simulator), simulator, Path(fresh))
-        words = _run(program, driver.pack(design, codes), Path(fresh))
-    wanted = samples * buses.words_of(design.outputs)
-    if design.style == "parallel" and words.size != wanted:
-        raise ToolFailedError(f"{design.name!r}: the simulation gave {words.size} words, wanted {wanted}")
-    return driver.unpack(design, words, samples)
+        program = rtl_build.executable(design, _macros(design, simulator), simulator, Path(fresh))
+        words = _run(program, buses.pack(design.inputs, codes), Path(fresh))
+    samples, width = len(codes[0]), buses.words_of(design.outputs)
+    if words.size != samples * width:
+        raise ToolFailedError(f"{design.name!r}: the simulation gave {words.size} words, wanted {samples * width}")
+    return buses.unpack(design.outputs, words.reshape(samples, width))
 
 
 def _run(program: Path, words: np.ndarray, folder: Path) -> np.ndarray:
     np.ascontiguousarray(words, "<u4").tofile(folder / "inputs.bin")
-    tool = Tool(str(program), "A2Q_SIMULATION", install="compile it again")
-    tool.run([folder / "inputs.bin", folder / "outputs.bin"], cwd=folder)
+    run_built(program, folder / "inputs.bin", folder / "outputs.bin", cwd=folder)
     outputs = folder / "outputs.bin"
     return np.fromfile(outputs, "<u4") if outputs.exists() else np.zeros(0, np.uint32)
 

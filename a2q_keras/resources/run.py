@@ -32,12 +32,13 @@ class Synthesis(NamedTuple):
 def of_design(design: RtlDesign, how: Synthesis) -> ResourceReport:
     """The report of a design that is synthesised as a whole."""
     yosys.check(design.language, how.family)
-    kept = _kept(design, how)
+    version = YOSYS.version()
+    kept = _kept(design, how, version)
     if kept is not None and (report := _load(kept)):
         return report
     parts = yosys.synthesize(design, *how)
     total = reduce(Usage.__add__, parts.values())
-    origin = (design.name, design.digest(), YOSYS.version(), how.family, how.dsp, WHOLE)
+    origin = (design.name, design.digest(), version, how.family, how.dsp, WHOLE)
     report = ResourceReport(*origin, total, parts if how.by_module else {}, design.estimated_luts)
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -45,11 +46,11 @@ def of_design(design: RtlDesign, how: Synthesis) -> ResourceReport:
     return report
 
 
-def _kept(design: RtlDesign, how: Synthesis) -> Path | None:
-    """Where the report of this very text, by this very tool, is kept."""
+def _kept(design: RtlDesign, how: Synthesis, version: str) -> Path | None:
+    """Where the report of this very text, by Yosys of this very version, is kept."""
     if not os.environ.get(CACHE):
         return None
-    key = (design.digest(), YOSYS.version(), yosys.script(design, how.family, how.dsp, how.by_module), yosys.COUNTED)
+    key = (design.digest(), version, yosys.script(design, how.family, how.dsp, how.by_module), yosys.COUNTED)
     return Path(os.environ[CACHE]) / f"resources-{hashlib.sha256(repr(key).encode()).hexdigest()}.json"
 
 

@@ -7,7 +7,7 @@ and a CNN of two 3x3 convolutions (4 and 8 channels), max pooling and a dense la
 accumulators, and with the first layer's one bit narrower: that must be caught, on the worst-case inputs.
 
 Results go to benchmarks/results/rtl.{json,md} after every design; a run that was stopped goes on from there.
-A2Q_CACHE=FOLDER keeps simulators.
+A2Q_CACHE=FOLDER keeps simulators of style parallel.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def _refuse_tiles(program):
         if op.tile is not None:
             raise UnsupportedLayerError(
                 f"layer {op.name!r} sums tiles of {op.tile} products in inner accumulators of {op.acc_bits} bits; "
-                "hls4ml has one accumulator per layer and knows no tiles: quantize or train with tile=None"
+                "hls4ml has one accumulator per layer and no tiles: use to_rtl, or quantize or train with tile=None"
             )
 
 

@@ -1,5 +1,7 @@
 """Folded hardware in Verilator against the golden run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,7 +22,7 @@ needs_verilator = [pytest.mark.rtl, pytest.mark.skipif(not VERILATOR.available()
 
 
 def conv_net() -> IntegerProgram:
-    """6x6x2 -> conv 3x3, 4, same -> max pool 2x2 -> conv 2x2, 3, strided -> dense 5."""
+    """6x6x2 -> conv 3x3, 4, same -> max pool 2x2 -> depthwise 2x2, same -> conv 2x2, 3, padded -> dense 5."""
     rng = np.random.default_rng(3)
     entry, weight = FixedPoint(4, 2, signed=True), FixedPoint(4, 3, signed=True)
     relu, hidden = FixedPoint(3, 1, signed=False), FixedPoint(4, 0, signed=True, symmetric=True)
@@ -28,7 +30,9 @@ def conv_net() -> IntegerProgram:
         programs.conv(rng, "c1", "x", (3, 3, 2, 4), (entry, weight), pads=((1, 1), (1, 1))),
         Quantize("r1", "c1", relu),
         MaxPool("pool", "r1", (2, 2), (2, 2), ((0, 0), (0, 0))),
-        programs.conv(rng, "c2", "pool", (2, 2, 4, 3), (relu, weight), pads=((0, 0), (0, 1))),
+        replace(programs.conv(rng, "dw", "pool", (2, 2, 1, 4), (relu, weight), pads=((1, 0), (0, 1))), groups=4),
+        Quantize("r_dw", "dw", relu),
+        programs.conv(rng, "c2", "r_dw", (2, 2, 4, 3), (relu, weight), pads=((0, 0), (0, 1))),
         Quantize("r2", "c2", hidden),
         Reshape("flat", "r2", (18,)),
         programs.dense(rng, "logits", "flat", (18, 5), hidden, weight),
@@ -47,7 +51,7 @@ NETS = {
     "mlp": (needed(MLP), Folding({"fc/1": 4, "FC/1": 2, "logits": 5}, {"fc/1": 4, "FC/1": 3, "logits": 2})),
     "conv_net": (
         needed(CONV_NET),
-        Folding({"c1": 2, "pool": 2, "c2": 3, "logits": 5}, {"c1": 2, "c2": 2, "logits": 2}),
+        Folding({"c1": 2, "pool": 2, "dw": 2, "c2": 3, "logits": 5}, {"c1": 2, "c2": 2, "logits": 2}),
     ),
 }
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
-from math import gcd
+from math import prod
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.numerics.formats import FixedPoint
@@ -20,7 +19,9 @@ class Folding:
 
     Each is one number for all layers, or a dict by layer with "*" for the others (1 where that is missing).  pe must
     divide the output channels, simd the input channels (of a dense layer: the inputs) and, where a layer has several
-    tiles, the products of one.  For max pooling pe is the channels at a time, and simd is not used.
+    tiles, the products of one.  In a convolution with groups these are the channels of one group; or pe is all output
+    channels of several groups, as many as divide them, and simd all input channels of one.  For max pooling pe is the
+    channels at a time, and simd is not used.
     cycles: instead of these two, a target: every layer gets the fewest multipliers with which a sample takes no more
     cycles.
     """
@@ -40,11 +41,20 @@ class Folding:
 
 @dataclass(frozen=True)
 class Fold:
-    """pe and simd of one layer, and the clock cycles that it then takes for a sample."""
+    """pe and simd of one layer, and the clock cycles that it then takes for a sample.
+
+    groups: of channels that it takes at a time, where pe is all output channels of several.
+    """
 
     pe: int
     simd: int
     cycles: int
+    groups: int = 1
+
+    @property
+    def lanes(self) -> int:
+        """Input codes of a beat."""
+        return self.simd * self.groups
 
 
 @dataclass(frozen=True)
@@ -55,22 +65,59 @@ class Tiles:
     outer: FixedPoint
 
 
-def choose(name: str, geometry: Geometry, channels: int, folding: Folding, tile: int | None = None) -> Fold:
-    """The fold of a layer of `channels` output channels that sums `tile` products at a time, or (None) all.
+@dataclass(frozen=True)
+class Work:
+    """What a layer computes: at each place of its geometry `channels` sums over the window.
 
-    A beat holds products of one tile: where there are several, simd divides theirs, too.
+    groups: of input and of output channels; a sum reads the input channels of its group.  tile: how many of its
+    products inner accumulators sum at a time; None: all.
+    """
+
+    geometry: Geometry
+    channels: int
+    groups: int = 1
+    tile: int | None = None
+
+    @property
+    def inputs(self) -> int:
+        """Input channels of a group."""
+        return self.geometry.image[2] // self.groups
+
+    @property
+    def outputs(self) -> int:
+        """Output channels of a group."""
+        return self.channels // self.groups
+
+    @property
+    def tiled(self) -> bool:
+        """Whether a sum has several tiles."""
+        return self.tile is not None and self.tile < prod(self.geometry.window) * self.inputs
+
+    def folds(self) -> list[Fold]:
+        """Every fold: some output channels of a group at a time, or all those of several groups.
+
+        A beat holds the same input channels of each group that is computed, side by side: of several groups, all.  It
+        holds products of one tile: where there are several, simd divides theirs, too.
+        """
+        inside = [(pe, simd, 1) for pe in divisors(self.outputs) for simd in divisors(self.inputs)]
+        across = [(groups * self.outputs, self.inputs, groups) for groups in divisors(self.groups)[1:]]
+        fitting = [fold for fold in inside + across if not self.tiled or self.tile % fold[1] == 0]
+        return [Fold(pe, simd, cycles_of(self, pe, simd, groups), groups) for pe, simd, groups in fitting]
+
+
+def choose(name: str, work: Work, folding: Folding) -> Fold:
+    """The fold of a layer.
+
     Raises ConfigurationError, naming the legal values, where pe or simd divide nothing or no fold is fast enough.
     """
-    inputs, tile = geometry.image[2], None if tile is None or tile >= geometry.products else tile
-    legal = divisors(channels), divisors(inputs if tile is None else gcd(inputs, tile))
+    folds = work.folds()
     if folding.cycles is not None:
-        return _fitting(name, [_fold(geometry, channels, *both) for both in product(*legal)], folding.cycles)
+        return _fitting(name, folds, folding.cycles)
     pe, simd = _asked(folding.pe, name), _asked(folding.simd, name)
-    nothing = "divides nothing there"
-    both = nothing if tile is None else f"divides not both its {inputs} input channels and its tile of {tile} products"
-    _check_count(name, "pe", pe, legal[0], nothing)
-    _check_count(name, "simd", simd, legal[1], both)
-    return _fold(geometry, channels, pe, simd)
+    _check_count(name, "pe", pe, sorted({fold.pe for fold in folds}), "divides nothing there")
+    folds = [fold for fold in folds if fold.pe == pe]
+    _check_count(name, "simd", simd, [fold.simd for fold in folds], _wrong_simd(work, folds[0]))
+    return next(fold for fold in folds if fold.simd == simd)
 
 
 def _check_count(name: str, key: str, value, allowed: list[int], wrong: str):
@@ -79,6 +126,15 @@ def _check_count(name: str, key: str, value, allowed: list[int], wrong: str):
             f"layer {name!r}: {key}={value!r} {wrong}; allowed are {', '.join(map(str, allowed))}; "
             f'give {key} by layer, such as {{"{name}": {allowed[-1]}, "*": 1}}'
         )
+
+
+def _wrong_simd(work: Work, fold: Fold) -> str:
+    """What is wrong with a simd that no fold has whose pe is that of `fold`."""
+    if fold.groups > 1:
+        return f"is not all input channels of a group, and pe={fold.pe} takes {fold.groups} groups"
+    if work.tiled:
+        return f"divides not both its {work.inputs} input channels and its tile of {work.tile} products"
+    return "divides nothing there"
 
 
 def choose_pooling(name: str, geometry: Geometry, folding: Folding) -> Fold:
@@ -95,15 +151,15 @@ def choose_pooling(name: str, geometry: Geometry, folding: Folding) -> Fold:
     return folds[allowed.index(pe)]
 
 
-def cycles_of(geometry: Geometry, channels: int, pe: int, simd: int) -> int:
+def cycles_of(work: Work, pe: int, simd: int, groups: int = 1) -> int:
     """Cycles for a sample: those of the products, or of the inputs where they are more.
 
-    >>> cycles_of(Geometry((1, 1, 64)), 32, pe=4, simd=8)
+    >>> cycles_of(Work(Geometry((1, 1, 64)), 32), pe=4, simd=8)
     64
     """
-    places, window = geometry.places, geometry.window
-    products = places[0] * places[1] * (channels // pe) * window[0] * window[1] * (geometry.image[2] // simd)
-    return max(products, geometry.codes // simd)
+    places, window = work.geometry.places, work.geometry.window
+    products = prod(places) * (work.channels // pe) * prod(window) * (work.inputs // simd)
+    return max(products, work.geometry.codes // (simd * groups))
 
 
 def divisors(number: int) -> list[int]:
@@ -128,10 +184,6 @@ def _only(count: Count, layers: Container[str]) -> Count:
 
 def _asked(count: Count, name: str) -> int:
     return count.get(name, count.get("*", 1)) if isinstance(count, Mapping) else count
-
-
-def _fold(geometry: Geometry, channels: int, pe: int, simd: int) -> Fold:
-    return Fold(pe, simd, cycles_of(geometry, channels, pe, simd))
 
 
 def _fitting(name: str, folds: list[Fold], cycles: int) -> Fold:

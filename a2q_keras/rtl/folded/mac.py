@@ -24,7 +24,8 @@ class Matrix:
     """weights: codes (K, C); bias: codes (C,); their formats; source: the format of the inputs.
 
     acc: the format of the accumulators of products.  pe: output channels at a time; simd: products of each in a cycle.
-    tiles: where these accumulators are inner ones; a beat holds products of one tile.
+    tiles: where these accumulators are inner ones; a beat holds products of one tile.  groups: in as many equal parts
+    the channels of the time read `simd` codes each, side by side in a beat.
     """
 
     weights: np.ndarray
@@ -35,6 +36,12 @@ class Matrix:
     pe: int
     simd: int
     tiles: Tiles | None = None
+    groups: int = 1
+
+    @property
+    def lanes(self) -> int:
+        """Input codes of a beat."""
+        return self.simd * self.groups
 
     @property
     def result(self) -> FixedPoint:
@@ -92,7 +99,7 @@ class Multiply(wiring.Component):
         super().__init__(
             {
                 "enable": In(1),
-                "codes": In(codes(matrix.source, matrix.simd)),
+                "codes": In(codes(matrix.source, matrix.lanes)),
                 "weights": In(codes(matrix.weight_format, matrix.pe * matrix.simd)),
                 "sums": Out(codes(matrix.acc, matrix.pe)),
             }
@@ -100,9 +107,10 @@ class Multiply(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        simd = self.matrix.simd
+        simd, of_group = self.matrix.simd, self.matrix.pe // self.matrix.groups
         for channel in range(self.matrix.pe):
-            products = [self.codes[i] * self.weights[channel * simd + i] for i in range(simd)]
+            first = channel // of_group * simd
+            products = [self.codes[first + i] * self.weights[channel * simd + i] for i in range(simd)]
             total = tree(products, self.matrix.acc.bits)
             # a register of its own width: sign extension behind it costs wires only
             register = Signal(total.shape(), name=f"sum{channel}")
@@ -157,7 +165,7 @@ class Mac(wiring.Component):
     def __init__(self, matrix: Matrix):
         self.matrix = matrix
         super().__init__(
-            {"i": In(stream_of(matrix.source, matrix.simd)), "o": Out(stream_of(matrix.result, matrix.pe))}
+            {"i": In(stream_of(matrix.source, matrix.lanes)), "o": Out(stream_of(matrix.result, matrix.pe))}
         )
 
     def elaborate(self, platform):

@@ -63,21 +63,21 @@ class Network(wiring.Component):
 
 def first_beat(stages: tuple[Stage, ...]) -> int:
     """Codes that a beat of the network input carries: what the first stage with a fold reads."""
-    return next((stage.fold.simd for stage in stages if not isinstance(stage, QuantizeStage)), 1)
+    return next((stage.fold.lanes for stage in stages if not isinstance(stage, QuantizeStage)), 1)
 
 
 def units_of(stage: Stage, have: int) -> tuple[dict[str, wiring.Component], int]:
     """The units of a stage that gets `have` codes a beat, by name, and how many codes a beat it makes."""
     if isinstance(stage, QuantizeStage):
         return {"requantize": Requantize(stage.source, stage.result, have)}, have
-    resize = {type(unit).__name__.lower(): unit for unit in resizers(stage.source, have, stage.fold.simd)}
+    resize = {type(unit).__name__.lower(): unit for unit in resizers(stage.source, have, stage.fold.lanes)}
     units = _pool_units(stage) if isinstance(stage, PoolStage) else _mac_units(stage)
     return resize | units, stage.fold.pe
 
 
 def _pool_units(stage: PoolStage) -> dict[str, wiring.Component]:
     lanes, window = stage.fold.pe, stage.geometry.window
-    play = Play(lanes, by_channel=True, fill=stage.source.lo)
+    play = Play(lanes, parts=stage.geometry.image[2] // lanes, fill=stage.source.lo)
     return {
         "window": Window(stage.source, stage.geometry, play),
         "largest": Largest(stage.source, lanes, window[0] * window[1]),
@@ -85,10 +85,19 @@ def _pool_units(stage: PoolStage) -> dict[str, wiring.Component]:
 
 
 def _mac_units(stage: MacStage) -> dict[str, wiring.Component]:
-    fold = stage.fold
-    codes = stage.weights, stage.bias
-    matrix = Matrix(*codes, stage.weight_format, stage.source, stage.acc, fold.pe, fold.simd, stage.tiles)
-    play = Play(fold.simd, times=matrix.folds[0])
+    fold, parts = stage.fold, stage.groups // stage.fold.groups
+    matrix = Matrix(
+        stage.weights,
+        stage.bias,
+        stage.weight_format,
+        stage.source,
+        stage.acc,
+        fold.pe,
+        fold.simd,
+        stage.tiles,
+        fold.groups,
+    )
+    play = Play(fold.lanes, times=matrix.folds[0] // parts, parts=parts)
     unmoved = stage.geometry.window == stage.geometry.strides == (1, 1) and not stage.geometry.padded
     buffer = {} if unmoved and play.times == 1 else {"window": Window(stage.source, stage.geometry, play)}
     return buffer | {"mac": Mac(matrix)}

@@ -10,7 +10,7 @@ import numpy as np
 from a2q_keras.errors import ConfigurationError, UnsupportedLayerError
 from a2q_keras.integer.graph import Conv, Dense, IntegerProgram, MaxPool, Op, Quantize, Reshape, sources
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.rtl.folded.folding import Fold, Folding, Tiles, choose, choose_pooling
+from a2q_keras.rtl.folded.folding import Fold, Folding, Tiles, Work, choose, choose_pooling
 from a2q_keras.rtl.folded.geometry import Geometry, sliding, vectors
 
 
@@ -18,7 +18,7 @@ from a2q_keras.rtl.folded.geometry import Geometry, sliding, vectors
 class MacStage:
     """A dense layer or a convolution.  weights: codes (K, C), K in the order rows, columns, channels of the window.
 
-    acc: the format of the accumulators of products, which with tiles are the inner ones.
+    acc: the format of the accumulators of products, which with tiles are the inner ones.  groups: as in `Work`.
     """
 
     name: str
@@ -30,6 +30,7 @@ class MacStage:
     geometry: Geometry
     fold: Fold
     tiles: Tiles | None = None
+    groups: int = 1
 
     @property
     def result(self) -> FixedPoint:
@@ -121,16 +122,14 @@ def _stage(program: IntegerProgram, op: Op, folding: Folding) -> Stage | None:
 
 
 def _mac(op: Dense | Conv, source, result, geometry: Geometry, folding: Folding) -> MacStage:
-    weights = op.weights.reshape(-1, op.weights.shape[-1])
-    fold = choose(op.name, geometry, weights.shape[1], folding, op.tile)
+    weights, groups = op.weights.reshape(-1, op.weights.shape[-1]), op.groups if isinstance(op, Conv) else 1
+    fold = choose(op.name, Work(geometry, weights.shape[1], groups, op.tile), folding)
     tiles = None if op.tile is None else Tiles(op.tile, result)
     acc = FixedPoint(op.acc_bits, result.frac, signed=True)
-    return MacStage(op.name, weights, op.bias, op.weight_format, source, acc, geometry, fold, tiles)
+    return MacStage(op.name, weights, op.bias, op.weight_format, source, acc, geometry, fold, tiles, groups)
 
 
 def _conv_geometry(op: Conv, shape) -> Geometry:
-    if op.groups != 1:
-        raise _refused(op, f"its {op.groups} groups (a depthwise convolution?) have no folded unit yet")
     return _checked(op, sliding(shape, op.window, op.strides, op.pads, op.dilation))
 
 

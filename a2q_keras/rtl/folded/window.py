@@ -17,15 +17,16 @@ from a2q_keras.rtl.folded.streams import codes, stream_of
 
 @dataclass(frozen=True)
 class Play:
-    """How windows are played: in beats of `lanes` codes, every window `times` times.
+    """How windows are played: in beats of `lanes` codes, some channels of every window after others.
 
-    by_channel: all places of the window for some channels, then for the next, as pooling wants it; else all channels
-    of a place, then the next place.  fill: the code of padding.
+    parts: the channels are in as many, one after the other; pooling has a beat in each, a convolution a group.  times:
+    how often each part of a window is played: all its channels of a place, then those of the next place.  fill: the
+    code of padding.
     """
 
     lanes: int
     times: int = 1
-    by_channel: bool = False
+    parts: int = 1
     fill: int = 0
 
 
@@ -83,24 +84,27 @@ class Window(wiring.Component):
         for lane in range(self.play.lanes):
             m.d.comb += self.o.payload[lane].eq(Mux(padding, self.play.fill, self.read.data[lane]))
 
-    def _order(self, values):
-        """Loops (row, column, times, window row, window column, beat of a place), or the beat before the window."""
-        *outer, times, row, col, beat = values
-        return [*outer, times, beat, row, col] if self.play.by_channel else [*outer, times, row, col, beat]
+    @property
+    def per_part(self) -> int:
+        """Beats of a part of the channels of a place."""
+        return self.per_place // self.play.parts
 
     def _counts(self) -> list[int]:
-        return self._order([*self.geometry.places, self.play.times, *self.geometry.window, self.per_place])
+        """Loops (row, column, part, times, window row, window column, beat of a part)."""
+        return [*self.geometry.places, self.play.parts, self.play.times, *self.geometry.window, self.per_part]
 
     def _steps(self) -> list[int]:
         """Beats that each loop moves on, the endless one first: image, row, column, ..."""
         (down, right), (row, col) = self.geometry.strides, self.geometry.dilation
         line = self.geometry.image[1]
-        places = [self.geometry.image[0] * line, down * line, right, 0, row * line, col]
-        return self._order([*(step * self.per_place for step in places), 1])
+        image, down, right, row, col = (
+            step * self.per_place for step in (self.geometry.image[0] * line, down * line, right, row * line, col)
+        )
+        return [image, down, right, self.per_part, 0, row, col, 1]
 
     def _window_steps(self) -> list[int]:
         """The same for the first place of the window, which the inner loops do not move."""
-        return [*self._steps()[:3], 0, 0, 0, 0]
+        return [*self._steps()[:3], 0, 0, 0, 0, 0]
 
     def _start(self) -> int:
         (top, _), (left, _) = self.geometry.pads
@@ -113,9 +117,8 @@ class Window(wiring.Component):
         coordinates = zip(self.geometry.image, self.geometry.pads, self.geometry.strides, self.geometry.dilation)
         inside = []
         for axis, (size, (before, behind), stride, dilation) in enumerate(coordinates):
-            steps = [0] * 7
-            steps[1 + axis], steps[4 + axis] = stride, dilation
-            steps = [steps[0], *self._order(steps[1:])]
+            steps = [0] * 8
+            steps[1 + axis], steps[5 + axis] = stride, dilation
             place = nest.walk(f"place{axis}", signed((size + before + behind).bit_length() + 1), steps, -before).now
             inside.append((place >= 0) & (place < size))
         return inside[0] & inside[1]

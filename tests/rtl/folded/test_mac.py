@@ -46,11 +46,11 @@ def test_the_accumulator_has_its_bits_and_wraps_beyond_them():
     np.testing.assert_array_equal(outputs(narrow, x), wrapped(exact, 7))
 
 
-@pytest.mark.parametrize("tile", [2, 4, 8, 12, 50])
+@pytest.mark.parametrize(("simd", "tile"), [(2, 2), (2, 4), (2, 8), (2, 12), (2, 50), (12, 12)])
 @pytest.mark.parametrize("pe", [2, 6])
-def test_tiles_are_summed_from_zero_in_narrow_accumulators_that_wrap(pe, tile):
+def test_tiles_are_summed_from_zero_in_narrow_accumulators_that_wrap(pe, simd, tile):
     """Of 8 the last tile is shorter, of 2 a tile is a beat, of 12 and 50 there is one."""
-    unit = matrix(12, 6, pe, 2, acc_bits=7, tiles=Tiles(tile, accumulator(8)))
+    unit = matrix(12, 6, pe, simd, acc_bits=7, tiles=Tiles(tile, accumulator(8)))
     x = np.random.default_rng(3).integers(-8, 8, (4, 12))
     inner = [x[:, i : i + tile] @ unit.weights[i : i + tile] for i in range(0, 12, tile)]
     sums = sum(wrapped(sums, 7) for sums in inner) + unit.bias

@@ -10,11 +10,12 @@ from a2q_keras.cosim.vectors import worst_case_inputs
 from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.rtl.folded.folding import Folding
-from a2q_keras.rtl.folded.network import Network
+from a2q_keras.rtl.folded.folding import Folding, Work
+from a2q_keras.rtl.folded.network import Layer, Network
 from a2q_keras.rtl.folded.stages import plan
 from tests import programs
-from tests.strategies import tiled
+from tests.rtl.folded.play import play
+from tests.strategies import convolution, input_codes, tiled
 
 ENTRY, WEIGHT = FixedPoint(4, 0, signed=True), FixedPoint(4, 0, signed=True)
 
@@ -81,3 +82,31 @@ def test_one_bit_too_few_in_inner_or_outer_accumulators_is_seen_on_the_worst_cas
     worst = worst_case_inputs(program.accumulator_ops[0], ENTRY, (8,))
     np.testing.assert_array_equal(simulate_stages((stage,), worst), program.run_codes(worst))
     assert (simulate_stages((faulty,), worst) != program.run_codes(worst)).any()
+
+
+PADS = ((1, 0), (0, 1))
+GROUPED = {
+    "depthwise": convolution((3, 4, 6), (2, 2), channels=6, groups=6, pads=PADS),
+    "depthwise, tiles": tiled(convolution((3, 3, 4), (3, 2), channels=8, groups=4, pads=PADS), 4),
+    "groups": convolution((3, 4, 4), (2, 1), channels=6, groups=2, strides=(1, 2)),
+    "groups, tiles": tiled(convolution((5, 4), (3,), channels=4, groups=2), 4),
+    "groups of a place": convolution((3, 4), (1,), channels=4, groups=4),
+}
+
+
+@pytest.mark.parametrize("case", GROUPED)
+def test_every_fold_of_a_convolution_with_groups_equals_the_golden_run(case):
+    program = GROUPED[case].with_acc_bits(certify(GROUPED[case]).acc_bits)
+    x = np.concatenate([input_codes(program, 2), worst_case_inputs(program.ops[0], *source(program))[:2]])
+    (stage,) = plan(program, {}, Folding())
+    folds = Work(stage.geometry, stage.weights.shape[1], stage.groups, program.ops[0].tile).folds()
+    assert max(fold.groups for fold in folds) == stage.groups
+    for fold in folds:
+        layer = Layer(replace(stage, fold=fold), fold.lanes)
+        got = play(layer, x.reshape(-1, fold.lanes), program.run_codes(x).size // fold.pe, stalls=0.1)
+        np.testing.assert_array_equal(got.reshape(len(x), *program.shapes["conv"]), program.run_codes(x), str(fold))
+
+
+def source(program) -> tuple:
+    """Format and shape of the input."""
+    return program.inputs[0].format, program.inputs[0].shape

@@ -40,5 +40,14 @@ def test_pooling_gets_the_places_of_some_channels_then_of_the_next():
     x = np.random.default_rng(0).integers(-16, 16, (2, *geometry.image))
     cut = windows(x, geometry, -16).reshape(2, -1, 4, 2, 2)
     wanted = cut.transpose(0, 1, 3, 2, 4).reshape(-1, 2)
-    got = play(Window(CODES, geometry, Play(lanes=2, by_channel=True, fill=-16)), x.reshape(-1, 2), len(wanted))
+    got = play(Window(CODES, geometry, Play(lanes=2, parts=2, fill=-16)), x.reshape(-1, 2), len(wanted))
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_groups_of_channels_are_played_as_often_as_asked_each():
+    geometry = GEOMETRIES["strided"]
+    x = np.random.default_rng(0).integers(-16, 16, (2, *geometry.image))
+    cut = windows(x, geometry, 0).reshape(2, np.prod(geometry.places), -1, 2, 2).swapaxes(2, 3)
+    wanted = np.repeat(cut[:, :, :, None], 3, axis=3).reshape(-1, 1)
+    got = play(Window(CODES, geometry, Play(lanes=1, times=3, parts=2)), x.reshape(-1, 1), len(wanted))
     np.testing.assert_array_equal(got, wanted)

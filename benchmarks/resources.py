@@ -7,7 +7,7 @@ Digits (scikit-learn), MLP 64-64-32-10.  The 32-bit twin is method `none`: plain
 float network, the same training, an accumulator of 32 bits.  Every other row has a proven accumulator of P bits.  The
 accuracy is that of the integer program's golden run, so it is the hardware's.  Style parallel, synth_xilinx -nodsp.
 --by-layer synthesises layer by layer and adds: for a machine on which Yosys does not finish the whole.  It tells the
-parts, too: "sums" are products, adder trees and biases of the layers with weights, "requantize" is rounding and saturation.
+parts, too: "sums" are products, adder trees and biases, "requantize" is rounding and saturation.
 There are no others in this style: weights are wires, and an accumulator is as wide as its sum needs, whatever P is.
 
 Results go to benchmarks/results/resources_digits_wWaA.{json,md} after every row; a run that was stopped goes on from

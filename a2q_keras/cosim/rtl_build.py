@@ -123,4 +123,7 @@ def _cxxrtl_headers() -> Path:
     for folder in (share / HEADERS / "runtime", share / HEADERS):
         if (folder / "cxxrtl" / "cxxrtl.h").exists():
             return folder
-    raise ToolMissingError(f"the headers of CXXRTL were not found in {share / HEADERS}; install verilator instead")
+    raise ToolMissingError(
+        f"the headers of CXXRTL were not found in {share / HEADERS}; install them (Debian: apt install yosys-dev) or "
+        "verilator"
+    )

@@ -14,6 +14,7 @@ from a2q_keras.cosim import run as cosim_run
 from a2q_keras.cosim.report import CosimReport
 from a2q_keras.errors import A2QError, ConfigurationError, FileError
 from a2q_keras.hls import inference, project
+from a2q_keras.hls import layers as hls_layers
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer import certificate, file, storage
 from a2q_keras.integer.certificate import Certificate
@@ -336,6 +337,8 @@ def cosim(
     program, references = _with_references(model)
     program, _ = _granted_or_trained(program, acc_bits)
     config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
+    if trace:
+        hls_layers.plan(program, config)  # what it cannot list is refused before anything runs
     report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, None, references, rtl or {})
     return replace(report, layers=cosim_run.layer_traces(report, program, config)) if trace else report
 

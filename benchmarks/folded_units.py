@@ -43,7 +43,7 @@ def units() -> dict:
     found["weight_rom"] = Rom(codes(WEIGHT, 16), matrix(12).weight_words())
     for acc_bits in WIDTHS:
         layer = matrix(acc_bits)
-        found[f"accumulate_{acc_bits}"] = Accumulate(layer)
+        found[f"accumulate_{acc_bits}"] = Accumulate(layer.acc, layer.acc, layer.pe)
         found[f"requantize_{acc_bits}"] = Requantize(layer.acc, RELU, 4)
     return found | {f"multiply_{acc_bits}": Multiply(matrix(acc_bits)) for acc_bits in (WIDTHS[0], WIDTHS[-1])}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -63,6 +65,15 @@ def mlp(acc_bits: int = 16) -> IntegerProgram:
         Dense("fc2", "relu1", rng.integers(-7, 8, (4, 3)), rng.integers(-20, 21, 3), weight_format, acc_bits),
     )
     return IntegerProgram("mlp", (Input("x", (6,), FixedPoint(4, 4, signed=False)),), ops, ("fc2",), "softmax")
+
+
+def tiled(program: IntegerProgram, tile) -> IntegerProgram:
+    """The program with tiles of as many products in every op with accumulators; or by layer, others without."""
+    tiles = tile if isinstance(tile, dict) else {op.name: tile for op in program.accumulator_ops}
+    return replace(
+        program,
+        ops=tuple(replace(op, tile=tiles.get(op.name)) if isinstance(op, (Dense, Conv)) else op for op in program.ops),
+    )
 
 
 def convolution(shape, window, channels=4, seed=0, **geometry) -> IntegerProgram:

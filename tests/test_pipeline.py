@@ -8,9 +8,10 @@ import pytest
 
 import a2q_keras as a2q
 from a2q_keras import pipeline
-from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, FileError
+from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, FileError, UnsupportedLayerError
 from tests.models import inputs, two_layers
 from tests.programs import needs_gxx
+from tests.strategies import mlp, tiled
 
 
 def accum_widths(graph) -> dict:
@@ -111,6 +112,12 @@ class TestCosim:
     def test_unproven_widths_are_refused_before_anything_runs(self):
         with pytest.raises(AccumulatorOverflowError, match="layer 'first'"):
             a2q.cosim(two_layers(method="none", acc_bits=4))
+
+
+def test_a_trace_that_hls4ml_has_no_layers_for_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(pipeline.cosim_run, "cosim", lambda *args: pytest.fail("it ran"))
+    with pytest.raises(UnsupportedLayerError, match="layer 'fc1' sums tiles of 4 products .* hls4ml has one"):
+        pipeline.cosim(tiled(mlp(), 4), engines=("rtl",), trace=True)
 
 
 def test_load_model_needs_no_other_import(tmp_path):

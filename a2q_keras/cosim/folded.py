@@ -47,12 +47,14 @@ NO_STALLS = Stalls(0, 0)
 class StreamRun:
     """What came out: codes (samples, *shape), and for every sample the clock cycle in which its last code did.
 
-    extremes: by layer the smallest and the largest number that any of its accumulator registers held.
+    extremes: by layer the smallest and the largest number that any of its accumulator registers held; of a layer with
+    tiles, any of the inner ones, and outer_extremes any of the outer ones.
     """
 
     codes: np.ndarray
     cycles: np.ndarray
     extremes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    outer_extremes: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def cycles_per_sample(self) -> float:
@@ -67,7 +69,7 @@ class Simulation:
 
     design: RtlDesign
     folder: Path
-    layers: tuple[str, ...]
+    registers: tuple[Registers, ...]
 
     def run(self, codes, stalls: Stalls = NO_STALLS, timeout: float = 600) -> StreamRun:
         """Stream input codes (samples, *shape) through the hardware.
@@ -88,14 +90,16 @@ class Simulation:
         if len(when) != beats:
             raise ToolFailedError(f"{self.design.name!r}: {len(when)} of {beats} beats came out; the hardware stopped")
         ends = when[_per_sample(exit) - 1 :: _per_sample(exit)].astype(np.int64)
-        return StreamRun(unpacked(exit, out, len(codes)), ends, self._extremes(report))
+        return StreamRun(unpacked(exit, out, len(codes)), ends, *self._extremes(report))
 
-    def _extremes(self, report: str) -> dict[str, tuple[int, int]]:
+    def _extremes(self, report: str) -> list[dict[str, tuple[int, int]]]:
+        """Those of the accumulators of products, and those of the outer ones, by layer."""
         rows = [tuple(map(int, line.split())) for line in report.strip().splitlines()]
-        return {layer: (low, high) for layer, (low, high) in zip(self.layers, rows)}
+        seen = [(held, (low, high)) for held, (low, high) in zip(self.registers, rows)]
+        return [{held.layer: both for held, both in seen if held.outer is outer} for outer in (False, True)]
 
 
-def compiled(design: RtlDesign, registers: dict[str, Registers], folder) -> Simulation:
+def compiled(design: RtlDesign, registers: tuple[Registers, ...], folder) -> Simulation:
     """A simulation of a design, compiled in `folder`.
 
     Raises ToolMissingError without Verilator, ToolFailedError where it refuses the Verilog.
@@ -106,7 +110,7 @@ def compiled(design: RtlDesign, registers: dict[str, Registers], folder) -> Simu
     storage.write_text(folder / "driver.cpp", DRIVER)
     flags = ["--cc", "--exe", "--build", "-O3", "-Wno-fatal", *FAST_COMPILE, "--top-module", design.top]
     VERILATOR.run([*flags, "-o", "simulation", "watch.vlt", *design.sources, "driver.cpp"], cwd=folder)
-    return Simulation(design, folder, tuple(registers))
+    return Simulation(design, folder, registers)
 
 
 def simulation(program: IntegerProgram, folding: Folding, folder) -> Simulation:
@@ -180,19 +184,19 @@ def _words(bus: Port) -> int:
     return -(-bus.format.bits * bus.per_beat // WORD)
 
 
-def _watch(design: RtlDesign, registers: dict[str, Registers]) -> str:
+def _watch(design: RtlDesign, registers: tuple[Registers, ...]) -> str:
     """The part of the driver that knows the design: its word counts and its accumulators."""
-    enabled = [f"on[{i}] = root->{_member(design, layer.enable)};" for i, layer in enumerate(registers.values())]
+    enabled = [f"on[{i}] = root->{_member(design, held.enable)};" for i, held in enumerate(registers)]
     seen = [
-        f"if (on[{i}]) seen[{i}].see(root->{_member(design, path)}, {layer.bits});"
-        for i, layer in enumerate(registers.values())
-        for path in layer.paths
+        f"if (on[{i}]) seen[{i}].see(root->{_member(design, path)}, {held.bits});"
+        for i, held in enumerate(registers)
+        for path in held.paths
     ]
     root = "Vfolded___024root* root, std::vector<char>& on"
     return "\n".join(
         [
             f"enum {{ IN_WORDS = {_words(design.inputs[0])}, OUT_WORDS = {_words(design.outputs[0])} }};",
-            f"const int LAYERS = {len(registers)};",
+            f"const int WATCHED = {len(registers)};",
             f"void enabled({root}) {{",
             *enabled,
             f"}}\nvoid watch({root}, std::vector<Watch>& seen) {{",

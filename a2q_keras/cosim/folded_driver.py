@@ -42,7 +42,7 @@ struct Watch {
     }
 };
 
-#include "watch.h"  // IN_WORDS, OUT_WORDS, LAYERS, enabled(root, on), watch(root, on, seen)
+#include "watch.h"  // IN_WORDS, OUT_WORDS, WATCHED, enabled(root, on), watch(root, on, seen)
 
 int main(int argc, char** argv) {
     const long beats_in = atol(argv[4]), beats_out = atol(argv[5]);
@@ -56,8 +56,8 @@ int main(int argc, char** argv) {
 
     VerilatedContext context;
     Vfolded top{&context};
-    std::vector<Watch> seen(LAYERS);
-    std::vector<char> on(LAYERS);
+    std::vector<Watch> seen(WATCHED);
+    std::vector<char> on(WATCHED);
     auto edge = [&] { clock(&top, 1); top.eval(); clock(&top, 0); top.eval(); };
     clock(&top, 0); reset(&top, 1);
     top.i_valid = 0; top.o_ready = 0;
@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
     if (!file || fwrite(out.data(), 4, out.size(), file) != out.size() || fclose(file)) return 3;
     file = fopen(argv[3], "wb");
     if (!file || fwrite(when.data(), 8, when.size(), file) != when.size() || fclose(file)) return 3;
-    for (auto& layer : seen) printf("%lld %lld\n", (long long)layer.low, (long long)layer.high);
+    for (auto& held : seen) printf("%lld %lld\n", (long long)held.low, (long long)held.high);
     return 0;
 }
 """

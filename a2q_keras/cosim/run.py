@@ -155,9 +155,7 @@ def _run(engine: str, bench: Bench, config: HlsConfig, more: Mapping) -> list[Pa
     config = config.only(bench.program.formats)
     if config.output_dir:
         config = replace(config, output_dir=str(Path(config.output_dir, engine, bench.name)))
-    wanted = golden(bench.program, values, config)
-    if engine in OUTPUTS_ONLY:
-        wanted = {name: wanted[name] for name in map(port, bench.program.outputs)}
+    wanted = golden_outputs(bench.program, values) if engine in OUTPUTS_ONLY else golden(bench.program, values, config)
     got = ENGINES[engine](bench.firmware, values, config, **more)
     ends = np.cumsum([len(group[0]) for group in bench.groups.values()])
     return [
@@ -178,10 +176,23 @@ def _refer(name: str, reference: Reference, bench: Bench) -> list[Part]:
 
 
 def golden(program: IntegerProgram, values: list, config: HlsConfig | None = None) -> dict[str, np.ndarray]:
-    """Codes by name that an engine must return for input values, in the order of execution."""
-    tensors = trace(program, [node.format.quantize(array) for node, array in zip(program.inputs, values)])
+    """Codes by name that hls4ml's firmware must return for input values, in the order of execution."""
+    tensors = _tensors(program, values)
     computed = {tensor: tensors[tensor] for tensor in plan(program, config).computed}
-    return computed | {port(tensor): tensors[tensor] for tensor in program.outputs}
+    return computed | _outputs(program, tensors)
+
+
+def golden_outputs(program: IntegerProgram, values: list) -> dict[str, np.ndarray]:
+    """Codes by output port that an engine must return for input values."""
+    return _outputs(program, _tensors(program, values))
+
+
+def _tensors(program, values: list) -> dict[str, np.ndarray]:
+    return trace(program, [node.format.quantize(array) for node, array in zip(program.inputs, values)])
+
+
+def _outputs(program, tensors) -> dict[str, np.ndarray]:
+    return {port(tensor): tensors[tensor] for tensor in program.outputs}
 
 
 def _part(engine, name, bench, wanted, got, rows: slice) -> Part:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import NamedTuple
 
-from a2q_keras.errors import ConfigurationError, UnsupportedLayerError
+from a2q_keras.errors import ConfigurationError
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.rtl import parallel
 from a2q_keras.rtl.design import RtlDesign
@@ -36,20 +36,10 @@ def build(
     """The design of a program in a style; options: the fields of the style's record.
 
     on_op: is called with the name of each op before it is built.  Raises ConfigurationError for an unknown style or
-    option, UnsupportedLayerError for a layer with tiles, and what the style raises.
+    option, and what the style raises.
     """
     config = configure(style, **options)
-    _refuse_tiles(program, style)
     return STYLES[style].build(program, config, on_op)
-
-
-def _refuse_tiles(program: IntegerProgram, style: str):
-    for op in program.accumulator_ops:
-        if op.tile is not None:
-            raise UnsupportedLayerError(
-                f"layer {op.name!r} sums tiles of {op.tile} products in inner accumulators of {op.acc_bits} bits; "
-                f"style {style!r} has one accumulator per channel and knows no tiles: quantize or train with tile=None"
-            )
 
 
 def configure(style: str, **options):

@@ -71,13 +71,13 @@ def _each(function: Callable, x: np.ndarray) -> np.ndarray:
 
 
 def _dense(program, op: Dense, x):
-    rows = x.reshape(-1, x.shape[-1])
-    sums = [_sums(op, row, op.weights, op.bias) for row in rows]
+    rows, bits = x.reshape(-1, x.shape[-1]), program.formats[op.name].bits
+    sums = [_sums(op, bits, row, op.weights, op.bias) for row in rows]
     return _array((item for row in sums for item in row), program.shapes[op.name])
 
 
 def _conv(program, op: Conv, x):
-    shape = program.shapes[op.name]
+    shape, bits = program.shapes[op.name], program.formats[op.name].bits
     inputs, channels = op.weights.shape[-2], op.weights.shape[-1] // op.groups
     matrix, bias = op.weights.reshape(-1, op.weights.shape[-1]), op.bias
     windows = _windows(_padded(x, op.pads), op.extent, op.strides)
@@ -87,27 +87,40 @@ def _conv(program, op: Conv, x):
         for group in range(op.groups):
             row = window[..., group * inputs : (group + 1) * inputs].ravel()
             part = slice(group * channels, (group + 1) * channels)
-            sums += _sums(op, row, matrix[:, part], bias[part])
+            sums += _sums(op, bits, row, matrix[:, part], bias[part])
     return _array(sums, shape)
 
 
-def _sums(op: Dense | Conv, row: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> list:
-    """bias + row @ weights, kept in the accumulator's bits as hardware does: an overflow wraps."""
+def _sums(op: Dense | Conv, bits: int, row: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> list:
+    """bias + row @ weights, kept in the accumulators' bits as hardware does: an overflow wraps.
+
+    bits: of the results.  With tiles each of them is kept in the bits of the inner accumulators first.
+    """
     if op.weight_format.bits > MOST_WEIGHT_BITS:
         raise UnsupportedLayerError(
             f"layer {op.name!r} has {op.weight_format.bits}-bit weights; style 'parallel' takes at most "
             f"{MOST_WEIGHT_BITS}: use fewer weight bits, or to_hls"
         )
+    step = op.tile or len(weights)
+    tiles = [_products(row[i : i + step], weights[i : i + step]) for i in range(0, len(weights), step)]
+    if op.tile is not None:
+        tiles = [[_kept(item, op.acc_bits) for item in tile] for tile in tiles]
+    sums = [_tree(lambda a, b: a + b, list(items)) for items in zip(*(tile for tile in tiles if tile))]
+    if not sums:
+        return [_constant(int(code)) for code in _wrapped(bias, bits)]
+    return [_kept(item + int(code), bits) for item, code in zip(sums, bias)]
+
+
+def _products(row: np.ndarray, weights: np.ndarray) -> list:
+    """row @ weights; nothing where this is always zero."""
     from da4ml.trace import FixedVariableArray
 
     used = [i for i, item in enumerate(row) if not _is_zero(item) and weights[i].any()]
-    if not used:
-        return [_constant(int(code)) for code in _wrapped(bias, op.acc_bits)]
-    sums = FixedVariableArray(row[used]) @ weights[used].astype(np.float64)
-    return [
-        (sums[channel] + int(bias[channel])).quantize(1, op.acc_bits - 1, 0, "WRAP", "TRN")
-        for channel in range(len(bias))
-    ]
+    return list(FixedVariableArray(row[used]) @ weights[used].astype(np.float64)) if used else []
+
+
+def _kept(item, bits: int):
+    return item.quantize(1, bits - 1, 0, "WRAP", "TRN")
 
 
 def _is_zero(item) -> bool:

@@ -5,6 +5,7 @@ import pytest
 
 from a2q_keras import pipeline
 from a2q_keras.cosim import folded, vectors
+from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import Input, IntegerProgram, MaxPool, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.rtl.design import Port
@@ -13,6 +14,7 @@ from a2q_keras.rtl.folded.folding import Folding
 from a2q_keras.rtl.folded.stages import cycles_per_sample, plan
 from a2q_keras.tools import VERILATOR
 from tests import programs
+from tests.strategies import tiled
 
 needs_verilator = [pytest.mark.rtl, pytest.mark.skipif(not VERILATOR.available(), reason="verilator is not installed")]
 
@@ -34,9 +36,19 @@ def conv_net() -> IntegerProgram:
     return IntegerProgram("conv_net", (Input("x", (6, 6, 2), entry),), ops, ("logits",))
 
 
+def needed(program) -> IntegerProgram:
+    """The program with accumulators that are just wide enough."""
+    return program.with_acc_bits(certify(program).acc_bits)
+
+
+# with tiles whose last one is shorter, of 18 products that are 4 at a time, 12 that are 9; and with one tile for all 18
+MLP, CONV_NET = tiled(programs.mlp(), {"FC/1": 9}), tiled(conv_net(), {"c1": 4, "logits": 18})
 NETS = {
-    "mlp": (programs.mlp(), Folding({"fc/1": 4, "FC/1": 2, "logits": 5}, {"fc/1": 4, "FC/1": 3, "logits": 2})),
-    "conv_net": (conv_net(), Folding({"c1": 2, "pool": 2, "c2": 3, "logits": 5}, {"c1": 2, "c2": 2, "logits": 2})),
+    "mlp": (needed(MLP), Folding({"fc/1": 4, "FC/1": 2, "logits": 5}, {"fc/1": 4, "FC/1": 3, "logits": 2})),
+    "conv_net": (
+        needed(CONV_NET),
+        Folding({"c1": 2, "pool": 2, "c2": 3, "logits": 5}, {"c1": 2, "c2": 2, "logits": 2}),
+    ),
 }
 
 
@@ -67,8 +79,15 @@ class TestHardware:
 
     def test_the_first_accumulators_reach_the_extremes_of_their_sums_and_nothing_beyond(self, hardware):
         program, _, simulation = hardware
-        op = program.accumulator_ops[0]
-        assert simulation.run(inputs(program)).extremes[op.name] == final_extremes(op, program.inputs[0].format)
+        op, record, seen = program.accumulator_ops[0], certify(program).layers[0], simulation.run(inputs(program))
+        whole = final_extremes(op, program.inputs[0].format)
+        if op.tile is None:
+            assert seen.extremes[op.name] == whole and op.name not in seen.outer_extremes
+        else:
+            assert seen.extremes[op.name] == (record.acc_min.min(), record.acc_max.max())
+            # with the bias first; where it has the other sign, an extreme of the certificate lies before it is added
+            low, high = record.outer_min + np.maximum(op.bias, 0), record.outer_max + np.minimum(op.bias, 0)
+            assert seen.outer_extremes[op.name] == whole == (low.min(), high.max())
 
 
 def final_extremes(op, source) -> tuple[int, int]:
@@ -100,7 +119,7 @@ class TestEngine:
         entry, weight = FixedPoint(4, 0, signed=True), FixedPoint(4, 0, signed=True)
         op = programs.dense(np.random.default_rng(0), "fc", "x", (6, 4), entry, weight)
         coarser = Quantize("q", "fc", FixedPoint(4, -2, signed=True))  # alone it has no register
-        program = IntegerProgram("net", (Input("x", (6,), entry),), (op, coarser), ("q",))
-        options = {"style": "folded", "pe": {"fc": 2}, "simd": 3}
+        program = tiled(IntegerProgram("net", (Input("x", (6,), entry),), (op, coarser), ("q",)), 4)
+        options = {"style": "folded", "pe": {"fc": 2}, "simd": 2}
         report = pipeline.cosim(program, engines=("rtl",), acc_bits=None, n_random=20, rtl=options)
         assert report.ok and [part.name for part in report.parts][-1] == "worst cases of every layer, alone"

@@ -1,5 +1,7 @@
 """Verilog in simulation against the golden run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,11 @@ from a2q_keras.cosim import rtl, rtl_build, vectors
 from a2q_keras.cosim.run import cosim
 from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingError
 from a2q_keras.integer.certificate import certify
+from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.rtl import styles
 from a2q_keras.tools import CACHE, GHDL, VERILATOR, YOSYS
 from tests.programs import cnn, needs_cxxrtl, needs_da4ml, needs_ghdl, needs_verilator
-from tests.strategies import mlp
+from tests.strategies import mlp, tiled
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +25,11 @@ def kept(tmp_path_factory):
 @pytest.fixture
 def cached(kept, monkeypatch):
     monkeypatch.setenv(CACHE, str(kept))
+
+
+def needed(program) -> IntegerProgram:
+    """The program with accumulators that are just wide enough."""
+    return program.with_acc_bits(certify(program).acc_bits)
 
 
 def codes_of(program) -> list[np.ndarray]:
@@ -37,24 +45,28 @@ class TestVerilator:
         codes = codes_of(program)
         assert np.array_equal(rtl.simulate(design, codes, "verilator")[0], program.run_codes(codes[0]))
 
-    def test_a_convolutional_network_with_a_max_pool(self, cached):
+    def test_a_convolutional_network_with_tiles_and_a_max_pool(self, cached):
         """da4ml's module for negation, which other networks here do not have, needs an option in older Verilators."""
-        program, design = cnn(), styles.build(cnn())
+        program = needed(tiled(cnn(), {"conv": 3}))
+        design = styles.build(program)
         assert any(path.endswith("negative.v") for path in design.sources)
         codes = codes_of(program)
         assert np.array_equal(rtl.simulate(design, codes, "verilator")[0], program.run_codes(codes[0]))
 
     def test_one_accumulator_bit_too_few_is_caught(self, cached):
-        program = mlp()
-        needed = certify(program).acc_bits
-        narrow = program.with_acc_bits({name: bits - 1 for name, bits in needed.items()})
+        """Three layers side by side: too narrow the only, the inner, the outer accumulators."""
+        fc, names = mlp().ops[0], ("only", "inner", "outer")
+        ops = (replace(fc, name=name, tile=None if name == "only" else 4) for name in names)
+        program = needed(IntegerProgram("net", mlp().inputs, tuple(ops), names))
+        bits = certify(program).acc_bits
+        narrow = program.with_acc_bits({name: bits[name] - 1 for name in ("only", "inner")})
+        narrow.formats["outer"] = replace(narrow.formats["outer"], bits=narrow.formats["outer"].bits - 1)
         codes = vectors.first_layer_inputs(program)
-        got = rtl.simulate(styles.build(narrow, adders_per_stage=0), codes, "verilator")[0]
-        assert (got != program.run_codes(codes[0])).any()
+        found = rtl.simulate(styles.build(narrow, adders_per_stage=0), codes, "verilator")
+        assert all((got != wanted).any() for got, wanted in zip(found, program.run_codes(codes[0])))
 
     def test_engine_rtl_compares_the_network_and_every_layer_alone(self, cached):
-        program = mlp()
-        exact = cosim(program.with_acc_bits(certify(program).acc_bits), engines=("rtl",), n_random=100)
+        exact = cosim(needed(tiled(mlp(), {"fc1": 4})), engines=("rtl",), n_random=100)
         assert exact.ok and {part.engine for part in exact.parts} == {"rtl"} and len(exact.parts) == 4
 
     def test_a_simulator_is_compiled_once(self, cached, monkeypatch):

@@ -1,7 +1,6 @@
 """Multi-stage accumulation in the integer program: golden run, certificate, its second derivation, files."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,18 +10,9 @@ from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, FileE
 from a2q_keras.hls.layers import plan
 from a2q_keras.integer import file, run
 from a2q_keras.integer.certificate import Certificate, certify
-from a2q_keras.integer.graph import Conv, Dense
 from a2q_keras.numerics import bounds
 from a2q_keras.report import tables
-from a2q_keras.rtl import styles
-from tests.strategies import convolution, input_codes, mlp
-
-
-def tiled(program, tile):
-    """The program with tiles in every op with accumulators."""
-    ops = (replace(op, tile=tile) if isinstance(op, (Dense, Conv)) else op for op in program.ops)
-    return replace(program, ops=tuple(ops))
-
+from tests.strategies import convolution, input_codes, mlp, tiled
 
 PROGRAMS = {
     "dense": tiled(mlp(), 4),
@@ -114,12 +104,6 @@ def test_a_certificate_whose_parts_do_not_fit_is_refused(change):
 def test_tiles_that_are_no_number_of_products(tile):
     with pytest.raises(ConfigurationError, match="tile of layer 'fc1'=.* a whole number from 1"):
         tiled(mlp(), tile)
-
-
-@pytest.mark.parametrize("style", styles.STYLES)
-def test_rtl_refuses_tiles_and_says_why(style):
-    with pytest.raises(UnsupportedLayerError, match="layer 'fc1' sums tiles of 4 products .* knows no tiles"):
-        styles.build(PROGRAMS["dense"], style)
 
 
 def test_hls4ml_refuses_tiles_and_says_why():

@@ -8,13 +8,14 @@ import pytest
 
 from a2q_keras.cosim import vectors
 from a2q_keras.errors import UnsupportedLayerError
+from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
 from a2q_keras.integer.run import shift_round_half_even
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.rtl.trace import requantized, trace
 from benchmarks.firmware import ops
 from tests.programs import needs_da4ml
-from tests.strategies import convolution, mlp
+from tests.strategies import convolution, mlp, tiled
 
 pytestmark = needs_da4ml
 
@@ -72,9 +73,39 @@ def test_an_accumulator_one_bit_too_narrow_wraps_as_hardware_does():
     forced = replace(forced, ops=forced.ops[:1], outputs=("fc1",))
     codes = vectors.first_layer_inputs(forced)
     wanted = forced.run_codes(codes[0])
-    wrapped = (wanted + 2 ** (narrow - 1)) % 2**narrow - 2 ** (narrow - 1)
-    assert (wrapped != wanted).any()
-    assert np.array_equal(interpreted(forced, codes)[0], wrapped)
+    assert (wrapped(wanted, narrow) != wanted).any()
+    assert np.array_equal(interpreted(forced, codes)[0], wrapped(wanted, narrow))
+
+
+TILED = {
+    "dense, last tile shorter": tiled(mlp(), 4),
+    "dense, a product each": tiled(mlp(), 1),
+    "convolution, padded": tiled(convolution((3, 4, 2), (2, 2), pads=((0, 1), (1, 0))), 3),
+    "depthwise": tiled(convolution((3, 3, 2), (2, 2), groups=2), 2),
+    "one tile for all": tiled(convolution((5, 2), (3,)), 6),
+}
+
+
+@pytest.mark.parametrize("name", TILED)
+def test_tiles_are_the_golden_run(name):
+    program = TILED[name].with_acc_bits(certify(TILED[name]).acc_bits)
+    groups = vectors.random_inputs(program, 40), vectors.first_layer_inputs(program)
+    check(program, [np.concatenate(parts) for parts in zip(*groups)])
+
+
+@pytest.mark.parametrize("inner", [5, 12])
+def test_inner_and_outer_accumulators_too_narrow_wrap_as_hardware_does(inner):
+    program = tiled(mlp(), 4).with_acc_bits({"fc1": inner})
+    program, outer = replace(program, ops=program.ops[:1], outputs=("fc1",)), 6
+    program.formats["fc1"] = replace(program.formats["fc1"], bits=outer)
+    (x,), op = vectors.first_layer_inputs(program), program.ops[0]
+    sums = sum(wrapped(x[:, i : i + 4] @ op.weights[i : i + 4], inner) for i in (0, 4)) + op.bias
+    assert (wrapped(sums, outer) != sums).any() and (sums != program.run_codes(x)).any() == (inner == 5)
+    assert np.array_equal(interpreted(program, [x])[0], wrapped(sums, outer))
+
+
+def wrapped(codes, bits):
+    return (codes + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
 
 
 def test_channels_without_weights_and_padding_are_constants():
@@ -83,6 +114,7 @@ def test_channels_without_weights_and_padding_are_constants():
     weights[..., 0] = 0
     program = replace(program, ops=(replace(program.ops[0], weights=weights),))
     check(program, vectors.random_inputs(program, 20))
+    check(tiled(program, 4), vectors.random_inputs(program, 20))
 
 
 def test_weights_that_da4ml_would_round_are_refused():

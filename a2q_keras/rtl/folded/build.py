@@ -24,9 +24,12 @@ TO_VERILOG = "read_rtlil design.il; proc -nomux -norom; memory_collect; write_ve
 class Registers:
     """The accumulators of a layer: hierarchical names below the top module, and bits.
 
-    They take a new sum at every clock edge at which `enable` is high.
+    outer: whether they are those that add tiles; else they add products.  They take a new sum at every clock edge at
+    which `enable` is high.
     """
 
+    layer: str
+    outer: bool
     paths: tuple[str, ...]
     enable: str
     bits: int
@@ -69,17 +72,20 @@ def module_names(stages: tuple[Stage, ...]) -> tuple[str, ...]:
     return tuple(f"{'' if name[:1].isalpha() else 'layer_'}{name}_{i}" for i, name in enumerate(letters))
 
 
-def accumulator_registers(stages: tuple[Stage, ...]) -> dict[str, Registers]:
-    """By layer, its accumulator registers."""
-    return {
-        stage.name: Registers(
-            paths=tuple(f"{name}.mac.accumulate.acc{channel}" for channel in range(stage.fold.pe)),
-            enable=f"{name}.mac.accumulate.enable",
-            bits=stage.result.bits,
-        )
-        for stage, name in zip(stages, module_names(stages))
-        if isinstance(stage, MacStage)
-    }
+def accumulator_registers(stages: tuple[Stage, ...]) -> tuple[Registers, ...]:
+    """The accumulator registers of every layer in order; where it has tiles, the inner ones and then the outer ones."""
+    layers = [(stage, name) for stage, name in zip(stages, module_names(stages)) if isinstance(stage, MacStage)]
+    return tuple(
+        _registers(stage, name, outer)
+        for stage, name in layers
+        for outer in ((False, True) if stage.tiles else (False,))
+    )
+
+
+def _registers(stage: MacStage, name: str, outer: bool) -> Registers:
+    unit = f"{name}.mac.accumulate{'_outer' if outer else ''}"
+    paths = tuple(f"{unit}.acc{channel}" for channel in range(stage.fold.pe))
+    return Registers(stage.name, outer, paths, f"{unit}.enable", (stage.result if outer else stage.acc).bits)
 
 
 def _network(program: IntegerProgram, stages: tuple[Stage, ...]):

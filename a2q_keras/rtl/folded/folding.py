@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
+from math import gcd
 
 from a2q_keras.errors import ConfigurationError
+from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.rtl.folded.geometry import Geometry
 
 Count = int | Mapping[str, int]
@@ -16,8 +19,8 @@ class Folding:
     """pe: output channels that a layer computes at a time; simd: products of each of them in a cycle.
 
     Each is one number for all layers, or a dict by layer with "*" for the others (1 where that is missing).  pe must
-    divide the output channels, simd the input channels (of a dense layer: the inputs).  For max pooling pe is the
-    channels at a time, and simd is not used.
+    divide the output channels, simd the input channels (of a dense layer: the inputs) and, where a layer has several
+    tiles, the products of one.  For max pooling pe is the channels at a time, and simd is not used.
     cycles: instead of these two, a target: every layer gets the fewest multipliers with which a sample takes no more
     cycles.
     """
@@ -44,22 +47,38 @@ class Fold:
     cycles: int
 
 
-def choose(name: str, geometry: Geometry, channels: int, folding: Folding) -> Fold:
-    """The fold of a layer of `channels` output channels.
+@dataclass(frozen=True)
+class Tiles:
+    """Multi-stage accumulation of a layer: the products of a tile, and the format of the outer accumulators."""
 
+    products: int
+    outer: FixedPoint
+
+
+def choose(name: str, geometry: Geometry, channels: int, folding: Folding, tile: int | None = None) -> Fold:
+    """The fold of a layer of `channels` output channels that sums `tile` products at a time, or (None) all.
+
+    A beat holds products of one tile: where there are several, simd divides theirs, too.
     Raises ConfigurationError, naming the legal values, where pe or simd divide nothing or no fold is fast enough.
     """
-    legal = divisors(channels), divisors(geometry.image[2])
+    inputs, tile = geometry.image[2], None if tile is None or tile >= geometry.products else tile
+    legal = divisors(channels), divisors(inputs if tile is None else gcd(inputs, tile))
     if folding.cycles is not None:
-        return _fitting(name, geometry, channels, folding.cycles)
-    pe, simd = (_asked(count, name) for count in (folding.pe, folding.simd))
-    for key, value, allowed in (("pe", pe, legal[0]), ("simd", simd, legal[1])):
-        if value not in allowed:
-            raise ConfigurationError(
-                f"layer {name!r}: {key}={value!r} divides nothing there; allowed are {', '.join(map(str, allowed))}; "
-                f'give {key} by layer, such as {{"{name}": {allowed[-1]}, "*": 1}}'
-            )
-    return Fold(pe, simd, cycles_of(geometry, channels, pe, simd))
+        return _fitting(name, [_fold(geometry, channels, *both) for both in product(*legal)], folding.cycles)
+    pe, simd = _asked(folding.pe, name), _asked(folding.simd, name)
+    nothing = "divides nothing there"
+    both = nothing if tile is None else f"divides not both its {inputs} input channels and its tile of {tile} products"
+    _check_count(name, "pe", pe, legal[0], nothing)
+    _check_count(name, "simd", simd, legal[1], both)
+    return _fold(geometry, channels, pe, simd)
+
+
+def _check_count(name: str, key: str, value, allowed: list[int], wrong: str):
+    if value not in allowed:
+        raise ConfigurationError(
+            f"layer {name!r}: {key}={value!r} {wrong}; allowed are {', '.join(map(str, allowed))}; "
+            f'give {key} by layer, such as {{"{name}": {allowed[-1]}, "*": 1}}'
+        )
 
 
 def choose_pooling(name: str, geometry: Geometry, folding: Folding) -> Fold:
@@ -111,17 +130,15 @@ def _asked(count: Count, name: str) -> int:
     return count.get(name, count.get("*", 1)) if isinstance(count, Mapping) else count
 
 
-def _fitting(name: str, geometry: Geometry, channels: int, cycles: int) -> Fold:
+def _fold(geometry: Geometry, channels: int, pe: int, simd: int) -> Fold:
+    return Fold(pe, simd, cycles_of(geometry, channels, pe, simd))
+
+
+def _fitting(name: str, folds: list[Fold], cycles: int) -> Fold:
     """The fewest multipliers that are fast enough; among equals the fewest accumulators."""
-    folds = sorted(_folds(geometry, channels), key=lambda fold: (fold.pe * fold.simd, fold.pe))
+    folds = sorted(folds, key=lambda fold: (fold.pe * fold.simd, fold.pe))
     fastest = min(fold.cycles for fold in folds)
     return _first(name, [fold for fold in folds if fold.cycles <= cycles], fastest, cycles)
-
-
-def _folds(geometry: Geometry, channels: int) -> Iterator[Fold]:
-    for pe in divisors(channels):
-        for simd in divisors(geometry.image[2]):
-            yield Fold(pe, simd, cycles_of(geometry, channels, pe, simd))
 
 
 def _first(name: str, folds: list[Fold], fastest: int, cycles: int) -> Fold:

@@ -41,6 +41,11 @@ class Geometry:
         return prod(self.image)
 
     @property
+    def products(self) -> int:
+        """Products of a window: the K of its sums."""
+        return prod(self.window) * self.image[2]
+
+    @property
     def padded(self) -> bool:
         """Whether any window reaches beyond the image."""
         return any(before or behind for before, behind in self.pads)

@@ -87,7 +87,7 @@ def _pool_units(stage: PoolStage) -> dict[str, wiring.Component]:
 def _mac_units(stage: MacStage) -> dict[str, wiring.Component]:
     fold = stage.fold
     codes = stage.weights, stage.bias
-    matrix = Matrix(*codes, stage.weight_format, stage.source, stage.result, fold.pe, fold.simd)
+    matrix = Matrix(*codes, stage.weight_format, stage.source, stage.acc, fold.pe, fold.simd, stage.tiles)
     play = Play(fold.simd, times=matrix.folds[0])
     unmoved = stage.geometry.window == stage.geometry.strides == (1, 1) and not stage.geometry.padded
     buffer = {} if unmoved and play.times == 1 else {"window": Window(stage.source, stage.geometry, play)}

@@ -10,22 +10,31 @@ import numpy as np
 from a2q_keras.errors import ConfigurationError, UnsupportedLayerError
 from a2q_keras.integer.graph import Conv, Dense, IntegerProgram, MaxPool, Op, Quantize, Reshape, sources
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.rtl.folded.folding import Fold, Folding, choose, choose_pooling
+from a2q_keras.rtl.folded.folding import Fold, Folding, Tiles, choose, choose_pooling
 from a2q_keras.rtl.folded.geometry import Geometry, sliding, vectors
 
 
 @dataclass(frozen=True, eq=False)
 class MacStage:
-    """A dense layer or a convolution.  weights: codes (K, C), K in the order rows, columns, channels of the window."""
+    """A dense layer or a convolution.  weights: codes (K, C), K in the order rows, columns, channels of the window.
+
+    acc: the format of the accumulators of products, which with tiles are the inner ones.
+    """
 
     name: str
     weights: np.ndarray
     bias: np.ndarray
     weight_format: FixedPoint
     source: FixedPoint
-    result: FixedPoint
+    acc: FixedPoint
     geometry: Geometry
     fold: Fold
+    tiles: Tiles | None = None
+
+    @property
+    def result(self) -> FixedPoint:
+        """The format of its results: that of the outer accumulators, or of the only ones."""
+        return self.tiles.outer if self.tiles else self.acc
 
 
 @dataclass(frozen=True)
@@ -112,11 +121,11 @@ def _stage(program: IntegerProgram, op: Op, folding: Folding) -> Stage | None:
 
 
 def _mac(op: Dense | Conv, source, result, geometry: Geometry, folding: Folding) -> MacStage:
-    if op.tile is not None:
-        raise _refused(op, f"its accumulators work in tiles of {op.tile} products, and folded ones have one stage yet")
     weights = op.weights.reshape(-1, op.weights.shape[-1])
-    fold = choose(op.name, geometry, weights.shape[1], folding)
-    return MacStage(op.name, weights, op.bias, op.weight_format, source, result, geometry, fold)
+    fold = choose(op.name, geometry, weights.shape[1], folding, op.tile)
+    tiles = None if op.tile is None else Tiles(op.tile, result)
+    acc = FixedPoint(op.acc_bits, result.frac, signed=True)
+    return MacStage(op.name, weights, op.bias, op.weight_format, source, acc, geometry, fold, tiles)
 
 
 def _conv_geometry(op: Conv, shape) -> Geometry:

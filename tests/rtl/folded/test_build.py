@@ -24,8 +24,8 @@ def test_the_design_has_its_ports_and_a_module_for_each_unit():
     units = set(re.findall(r"module \\folded\.(\S+) ", text))
     assert {"fc_1_0.window", "fc_1_0.mac.multiply", "float_1.requantize", "FC_1_2.widen", "FC_1_2.narrow"} <= units
     registers = build.accumulator_registers(plan(program, {}, FOLDING))
-    for layer in registers.values():
-        assert all(re.search(rf"reg (?:signed )?\[{layer.bits - 1}:0\] {path[-4:]}\b", text) for path in layer.paths)
+    for held in registers:
+        assert all(re.search(rf"reg (signed )?\[{held.bits - 1}:0\] {path[-4:]}\b", text) for path in held.paths)
 
 
 def test_without_yosys_the_way_to_get_it_is_told(monkeypatch):

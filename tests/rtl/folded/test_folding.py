@@ -41,6 +41,26 @@ def test_errors_name_the_legal_values(folding, told):
     assert told in str(error.value)
 
 
+def test_a_beat_holds_products_of_one_tile():
+    layer = vectors((24,))
+    assert [choose("fc", layer, 4, Folding(simd=simd), tile=18).simd for simd in (1, 2, 3, 6)] == [1, 2, 3, 6]
+    assert (
+        choose("fc", layer, 4, Folding(simd=8), tile=24).simd == choose("fc", layer, 4, Folding(simd=8), 99).simd == 8
+    )
+    with pytest.raises(ConfigurationError) as error:
+        choose("fc", layer, 4, Folding(simd=8), tile=18)
+    assert "layer 'fc': simd=8 divides not both its 24 input channels and its tile of 18 products" in str(error.value)
+    assert "allowed are 1, 2, 3, 6; give simd by layer" in str(error.value)
+    assert choose("conv", CONV, 6, Folding(simd=2), tile=6) == Fold(1, 2, 36 * 6 * 9 * 2)
+
+
+def test_a_target_of_cycles_takes_legal_simd_only():
+    assert choose("fc", vectors((24,)), 4, Folding(cycles=12)) == Fold(1, 8, 12)
+    assert choose("fc", vectors((24,)), 4, Folding(cycles=12), tile=18) == Fold(4, 2, 12)
+    with pytest.raises(ConfigurationError, match="cycles=3 is out of reach; its fastest fold takes 4"):
+        choose("fc", vectors((24,)), 4, Folding(cycles=3), tile=18)
+
+
 def test_pooling_names_its_legal_values():
     with pytest.raises(ConfigurationError, match="pe=3 divides nothing there; allowed are 1, 2, 4"):
         choose_pooling("pool", CONV, Folding(pe=3))

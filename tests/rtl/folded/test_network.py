@@ -1,31 +1,41 @@
 """Whole networks in Amaranth's simulator: no tool is needed."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from amaranth.sim import Simulator
 
 from a2q_keras.cosim.vectors import worst_case_inputs
+from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.rtl.folded.folding import Folding
 from a2q_keras.rtl.folded.network import Network
 from a2q_keras.rtl.folded.stages import plan
 from tests import programs
+from tests.strategies import tiled
 
 ENTRY, WEIGHT = FixedPoint(4, 0, signed=True), FixedPoint(4, 0, signed=True)
 
 
 def simulate(program, accumulators, x, folding) -> np.ndarray:
-    """Output codes of a network whose result comes in one beat for inputs that take one beat, of 4 signed bits."""
-    network, got = Network(ENTRY, plan(program, accumulators, folding), ("fc", "relu")[: len(program.ops)]), []
-    result = plan(program, accumulators, folding)[-1].result
+    """Output codes of a network whose result comes in one beat, for inputs of 4 signed bits."""
+    return simulate_stages(plan(program, accumulators, folding), x)
+
+
+def simulate_stages(stages, x) -> np.ndarray:
+    """The same for the stages of a plan."""
+    network, got, result = Network(ENTRY, stages, ("fc", "relu")[: len(stages)]), [], stages[-1].result
 
     async def drive(context):
         context.set(network.o_ready, 1)
         for row in x:
-            context.set(network.i_data, sum((int(code) & 15) << (4 * i) for i, code in enumerate(row)))
-            context.set(network.i_valid, 1)
-            await context.tick().until(network.i_ready)
-            context.set(network.i_valid, 0)
+            for beat in row.reshape(-1, network.per_beat):
+                context.set(network.i_data, sum((int(code) & 15) << (4 * i) for i, code in enumerate(beat)))
+                context.set(network.i_valid, 1)
+                await context.tick().until(network.i_ready)
+                context.set(network.i_valid, 0)
             (word,) = await context.tick().sample(network.o_data).until(network.o_valid)
             got.append([word >> (result.bits * i) & (2**result.bits - 1) for i in range(network.per_beat_out)])
 
@@ -56,3 +66,18 @@ def test_one_accumulator_bit_too_few_is_seen_on_the_worst_cases_only():
     narrow = {"fc": op.acc_bits - 1}
     np.testing.assert_array_equal(simulate(program, narrow, random, Folding(4, 8)), program.run_codes(random))
     assert (simulate(program, narrow, worst, Folding(4, 8)) != program.run_codes(worst)).any()
+
+
+@pytest.mark.parametrize("short", ["inner", "outer"])
+def test_one_bit_too_few_in_inner_or_outer_accumulators_is_seen_on_the_worst_cases(short):
+    program = tiled(network(), 4)  # of 8 products
+    (stage,) = plan(program, certify(program).acc_bits, Folding(4, 2))
+    bits = {"inner": stage.acc.bits, "outer": stage.result.bits}
+    assert bits["inner"] < bits["outer"]
+    narrow = FixedPoint(bits[short] - 1, stage.acc.frac, signed=True)
+    faulty = (
+        replace(stage, acc=narrow) if short == "inner" else replace(stage, tiles=replace(stage.tiles, outer=narrow))
+    )
+    worst = worst_case_inputs(program.accumulator_ops[0], ENTRY, (8,))
+    np.testing.assert_array_equal(simulate_stages((stage,), worst), program.run_codes(worst))
+    assert (simulate_stages((faulty,), worst) != program.run_codes(worst)).any()

@@ -27,6 +27,17 @@ def test_a_sequence_is_an_image_of_one_row():
     assert np.array_equal(stage.weights.shape, (6, 4))
 
 
+def test_widths_granted_are_those_of_inner_accumulators_and_the_outer_ones_have_the_format_of_the_op():
+    op = replace(programs.mlp().accumulator_ops[0], source="x", tile=4)
+    program = IntegerProgram("net", (Input("x", (16,), X.format),), (op,), (op.name,))
+    (stage,) = plan(program, {op.name: 9}, Folding(simd=2))
+    assert (stage.acc.bits, stage.result, stage.tiles.products) == (9, program.formats[op.name], 4)
+    with pytest.raises(
+        ConfigurationError, match="layer 'fc/1': simd=8 divides not both its 16 input channels and its tile of 4"
+    ):
+        plan(program, {}, Folding(simd=8))
+
+
 @pytest.mark.parametrize(
     ("ops", "told"),
     [
@@ -40,12 +51,9 @@ def test_other_ops_are_refused_and_the_alternative_named(ops, told):
     assert told in str(error.value) and 'style="parallel"' in str(error.value)
 
 
-def test_groups_tiles_and_early_outputs_are_refused():
+def test_groups_and_early_outputs_are_refused():
     with pytest.raises(UnsupportedLayerError, match=r"layer 'conv' \(Conv\): its 2 groups"):
         plan(convolution((4, 4, 2), (2, 2), groups=2), {}, Folding())
-    tiled = replace(programs.mlp().accumulator_ops[0], source="x", tile=4)
-    with pytest.raises(UnsupportedLayerError, match="its accumulators work in tiles of 4 products"):
-        plan(IntegerProgram("net", (Input("x", (16,), X.format),), (tiled,), (tiled.name,)), {}, Folding())
     ops = (Quantize("a", "x", X.format), Quantize("b", "a", X.format))
     with pytest.raises(UnsupportedLayerError, match="a chain from one input to its last layer"):
         plan(IntegerProgram("net", (X,), ops, ("a",)), {}, Folding())

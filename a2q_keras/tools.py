@@ -70,6 +70,7 @@ class Tool:
 GXX = Tool("g++", "A2Q_GXX", install="install a C++ compiler (Debian: apt install g++; conda: conda install gxx)")
 
 VERILATOR = Tool("verilator", "A2Q_VERILATOR", install="install it (Debian: apt install verilator)")
+GHDL = Tool("ghdl", "A2Q_GHDL", install="install it (Debian: apt install ghdl)")
 YOSYS = Tool(
     "yosys",
     "A2Q_YOSYS",

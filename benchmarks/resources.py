@@ -6,7 +6,9 @@
 Digits (scikit-learn), MLP 64-64-32-10.  The 32-bit twin is method `none`: plain quantization, the same bits, the same
 float network, the same training, an accumulator of 32 bits.  Every other row has a proven accumulator of P bits.  The
 accuracy is that of the integer program's golden run, so it is the hardware's.  Style parallel, synth_xilinx -nodsp.
---by-layer synthesises layer by layer and adds: for a machine on which Yosys does not finish the whole.
+--by-layer synthesises layer by layer and adds: for a machine on which Yosys does not finish the whole.  It tells the
+parts, too: "sums" are products, adder trees and biases, "requantize" is rounding and saturation.
+There are no others in this style: weights are wires, and an accumulator is as wide as its sum needs, whatever P is.
 
 Results go to benchmarks/results/resources_digits_wWaA.{json,md} after every row; a run that was stopped goes on from
 there.  A2Q_CACHE=FOLDER keeps each synthesis.
@@ -34,7 +36,7 @@ from a2q_keras.zoo.train import accuracy, fit_classifier
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
     *("method", "P", "P needed", "accuracy", "99.2 % of float", "zero weights", "LUT", "FF", "CARRY"),
-    *("twin / LUT", "estimate"),
+    *("LUT of sums", "LUT of requantize", "twin / LUT", "estimate"),
 )
 METHODS = ("none", "exact", "a2q+", "a2q")
 HIDDEN, TWIN_BITS, ENOUGH = (64, 32), 32, 0.992
@@ -94,11 +96,21 @@ def _row(float_model, digits, bits, method: str, acc_bits: int, args) -> dict:
         "accuracy": accuracy(program.run(digits.x_test), digits.y_test),
         "sparsity": sum(layer.sparsity * layer.weights.size for layer in proof.layers) / weights,
         **asdict(report.total),
+        "parts": _parts(program, report),
         "estimated_luts": report.estimated_luts,
         "synthesis": report.method,
         "tool": report.tool,
         "seconds": round(time.time() - start),
     }
+
+
+def _parts(program, report) -> dict[str, int]:
+    """LUTs of the sums and of all else, where layers were synthesised one by one."""
+    if not report.parts:
+        return {}
+    summing = {op.name for op in program.accumulator_ops}
+    sums = sum(usage.luts for name, usage in report.parts.items() if name in summing)
+    return {"sums": sums, "requantize": report.total.luts - sums}
 
 
 def _write(target: Path, rows, args):
@@ -109,8 +121,9 @@ def _write(target: Path, rows, args):
         kept = "yes" if row["accuracy"] >= ENOUGH * row["float_accuracy"] else "no"
         cells = (row["method"], row["acc_bits"], row["needed_bits"], f"{row['accuracy']:.2%}", kept)
         counts = (f"{row[name]:,}" for name in ("luts", "ffs", "carries"))
+        parts = (f"{row['parts'][part]:,}" if row["parts"] else "-" for part in ("sums", "requantize"))
         ratio = (f"{twin['luts'] / row['luts']:.2f}", f"{row['estimated_luts']:,.0f}")
-        lines.append("| " + " | ".join(map(str, (*cells, f"{row['sparsity']:.1%}", *counts, *ratio))) + " |")
+        lines.append("| " + " | ".join(map(str, (*cells, f"{row['sparsity']:.1%}", *counts, *parts, *ratio))) + " |")
     widths = ",".join(map(str, sorted({row["acc_bits"] for row in bounded}, reverse=True)))
     by_layer = " --by-layer" if args.by_layer else ""
     made = f"`python benchmarks/resources.py --bits {args.bits} --widths {widths}{by_layer}`"

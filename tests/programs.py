@@ -7,13 +7,14 @@ import pytest
 
 from a2q_keras.integer.graph import Conv, Dense, Input, IntegerProgram, MaxPool, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.tools import GXX, VERILATOR, YOSYS
+from a2q_keras.tools import GHDL, GXX, VERILATOR, YOSYS
 
 # the marks of a test that compiles firmware
 needs_gxx = [pytest.mark.csim, pytest.mark.skipif(not GXX.available(), reason="g++ is not installed")]
 # the marks of a test that builds hardware, simulates it with a tool of one's own choice, or synthesises it
 needs_da4ml = [pytest.mark.rtl, pytest.mark.skipif(not find_spec("da4ml"), reason="da4ml is not installed")]
 needs_verilator = [*needs_da4ml, pytest.mark.skipif(not VERILATOR.available(), reason="verilator is not installed")]
+needs_ghdl = [*needs_da4ml, pytest.mark.skipif(not GHDL.available(), reason="ghdl is not installed")]
 needs_yosys = [*needs_da4ml, pytest.mark.skipif(not YOSYS.available(), reason="Yosys is not installed")]
 needs_cxxrtl = [*needs_yosys, *needs_gxx]
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from a2q_keras.cosim import buses, folded, rtl_build
+from a2q_keras.cosim import buses, folded, ghdl, rtl_build
 from a2q_keras.cosim.compare import port
 from a2q_keras.errors import ConfigurationError, ToolFailedError
 from a2q_keras.hls.settings import HlsConfig
@@ -37,8 +37,8 @@ def _macros(design: RtlDesign, simulator: str) -> dict[str, object]:
 def simulate(design: RtlDesign, codes: list, simulator: str | None = None) -> list[np.ndarray]:
     """Codes int64 (samples, *shape) of every output, for codes of every input, from the design in simulation.
 
-    A new sample enters in every clock cycle.  simulator: "verilator", "cxxrtl", or None for what is there and can do
-    it.  Raises ToolMissingError, ToolFailedError, ConfigurationError for a style without a driver here.
+    A new sample enters in every clock cycle.  simulator: "verilator", "cxxrtl", "ghdl" (VHDL), or None for what can
+    do it and is there.  Raises ToolMissingError, ToolFailedError, ConfigurationError for a style without a driver here.
     """
     if design.style != "parallel":
         raise ConfigurationError(
@@ -46,15 +46,17 @@ def simulate(design: RtlDesign, codes: list, simulator: str | None = None) -> li
         )
     simulator = simulator or rtl_build.choose(design)
     with tempfile.TemporaryDirectory(prefix="a2q_rtl_") as fresh:
-        program = rtl_build.executable(design, _macros(design, simulator), simulator, Path(fresh))
-        words = _run(program, buses.pack(design.inputs, codes), Path(fresh))
+        words = _run(design, buses.pack(design.inputs, codes), simulator, Path(fresh))
     samples, width = len(codes[0]), buses.words_of(design.outputs)
     if words.size != samples * width:
         raise ToolFailedError(f"{design.name!r}: the simulation gave {words.size} words, wanted {samples * width}")
     return buses.unpack(design.outputs, words.reshape(samples, width))
 
 
-def _run(program: Path, words: np.ndarray, folder: Path) -> np.ndarray:
+def _run(design: RtlDesign, words: np.ndarray, simulator: str, folder: Path) -> np.ndarray:
+    if simulator == "ghdl":
+        return ghdl.run(design, words, folder)
+    program = rtl_build.executable(design, _macros(design, simulator), simulator, folder)
     np.ascontiguousarray(words, "<u4").tofile(folder / "inputs.bin")
     run_built(program, folder / "inputs.bin", folder / "outputs.bin", cwd=folder)
     outputs = folder / "outputs.bin"

@@ -14,14 +14,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from a2q_keras.errors import ConfigurationError, ToolMissingError
+from a2q_keras.errors import ToolMissingError
 from a2q_keras.integer.storage import write_text
 from a2q_keras.rtl.design import RtlDesign
 from a2q_keras.tools import CACHE, GXX, VERILATOR, YOSYS
 
 DRIVERS = Path(__file__).parent / "drivers"
 PROGRAM = "simulate"
-SIMULATORS = ("verilator", "cxxrtl")
 # at -O0 a network of 3,500 adders takes the compiler seconds; with Verilator's own -Os, minutes
 CFLAGS = "-O0 -std=c++17"
 VERILATOR_OPTIONS = (
@@ -35,12 +34,12 @@ CXXRTL_MOST = 500_000  # characters of Verilog: g++ takes minutes for more
 
 
 def choose(design: RtlDesign) -> str:
-    """The simulator to use for a design: Verilator where it is installed, else CXXRTL for a small one.
+    """The simulator to use for a design: GHDL for VHDL; Verilator where it is installed, else CXXRTL for a small one.
 
-    Raises ToolMissingError where neither can do it, ConfigurationError for VHDL.
+    Raises ToolMissingError where neither can do it.
     """
-    if design.language != "verilog":
-        raise ConfigurationError(f"{design.name!r} is in {design.language}; simulation takes language='verilog'")
+    if design.language == "vhdl":
+        return "ghdl"
     if VERILATOR.available():
         return "verilator"
     if not (YOSYS.available() and GXX.available()):
@@ -124,4 +123,7 @@ def _cxxrtl_headers() -> Path:
     for folder in (share / HEADERS / "runtime", share / HEADERS):
         if (folder / "cxxrtl" / "cxxrtl.h").exists():
             return folder
-    raise ToolMissingError(f"the headers of CXXRTL were not found in {share / HEADERS}; install verilator instead")
+    raise ToolMissingError(
+        f"the headers of CXXRTL were not found in {share / HEADERS}; install them (Debian: apt install yosys-dev) or "
+        "verilator"
+    )

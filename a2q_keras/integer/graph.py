@@ -77,11 +77,12 @@ class IntegerProgram:
 
     def with_acc_bits(self, acc_bits: dict[str, int]) -> IntegerProgram:
         """The same program with other accumulator widths, by layer name."""
-        ops = tuple(
-            replace(op, acc_bits=acc_bits.get(op.name, op.acc_bits)) if isinstance(op, (Dense, Conv)) else op
-            for op in self.ops
-        )
-        return replace(self, ops=ops)
+        changed = {
+            op.name: replace(op, acc_bits=acc_bits[op.name])
+            for op in self.accumulator_ops
+            if acc_bits.get(op.name, op.acc_bits) != op.acc_bits
+        }
+        return replace(self, ops=tuple(changed.get(op.name, op) for op in self.ops)) if changed else self
 
     def digest(self) -> str:
         """SHA-256 over everything the program computes with; equal programs have equal digests.

@@ -11,8 +11,8 @@ from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingErr
 from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.rtl import styles
-from a2q_keras.tools import CACHE, VERILATOR, YOSYS
-from tests.programs import cnn, needs_cxxrtl, needs_da4ml, needs_verilator
+from a2q_keras.tools import CACHE, GHDL, VERILATOR, YOSYS
+from tests.programs import cnn, needs_cxxrtl, needs_da4ml, needs_ghdl, needs_verilator
 from tests.strategies import mlp, tiled
 
 
@@ -85,6 +85,25 @@ class TestCxxrtl:
         assert np.array_equal(rtl.simulate(design, codes, "cxxrtl")[0], program.run_codes(codes[0]))
 
 
+class TestGhdl:
+    pytestmark = needs_ghdl
+
+    @pytest.mark.parametrize(("network", "adders_per_stage"), [(mlp, 3), (mlp, 0), (cnn, 5)])
+    def test_vhdl_is_the_golden_run(self, network, adders_per_stage):
+        program = network()
+        codes = codes_of(program)
+        design = styles.build(program, language="vhdl", adders_per_stage=adders_per_stage)
+        assert np.array_equal(rtl.simulate(design, codes)[0], program.run_codes(codes[0]))
+
+    def test_one_accumulator_bit_too_few_is_caught(self):
+        program = mlp()
+        needed = certify(program).acc_bits
+        narrow = program.with_acc_bits({name: bits - 1 for name, bits in needed.items()})
+        codes = vectors.first_layer_inputs(program)
+        got = rtl.simulate(styles.build(narrow, language="vhdl", adders_per_stage=0), codes)[0]
+        assert (got != program.run_codes(codes[0])).any()
+
+
 class TestChoice:
     pytestmark = needs_da4ml
 
@@ -103,9 +122,10 @@ class TestChoice:
         with pytest.raises(ToolMissingError, match=r"needs verilator \(Debian: apt install verilator\), or .* Yosys"):
             rtl_build.choose(styles.build(mlp()))
 
-    def test_vhdl_is_not_simulated(self):
-        with pytest.raises(ConfigurationError, match="is in vhdl; simulation takes language='verilog'"):
-            rtl_build.choose(styles.build(mlp(), language="vhdl"))
+    def test_vhdl_without_ghdl_says_what_to_install(self, monkeypatch):
+        monkeypatch.setenv(GHDL.override, "/nowhere/ghdl")
+        with pytest.raises(ToolMissingError, match=r"install it \(Debian: apt install ghdl\)"):
+            rtl.simulate(styles.build(mlp(), language="vhdl"), codes_of(mlp()))
 
 
 class TestFaults:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import keras
@@ -15,7 +16,8 @@ from a2q_keras.layers.separable import A2QSeparableConv2D
 from a2q_keras.model.graph import Nodes, functional
 from a2q_keras.numerics.moments import Moments
 
-BATCH = 32
+# float32 values of a layer's rows in one batch: large batches, because each runs the quantizers of all layers before it
+MOST_VALUES = 2**24
 ROWS = 2**15  # that are used of each layer, spread over the samples
 
 
@@ -80,6 +82,14 @@ def _front(model, name: str):
     return keras.Model(graph.inputs, found.input_tensors[0])
 
 
+def _batch_size(layer, shape) -> int:
+    """How many samples go together; shape: of what enters the layer's place in the model."""
+    length = prod(layer.kernel.shape[:-1])  # of the rows of all groups together
+    if not hasattr(layer, "depth_multiplier"):
+        length *= groups(layer)
+    return max(MOST_VALUES // (prod(shape[1:-1]) * length), 1)
+
+
 class Recorder:
     """The moments of any part of a model that is being quantized, from samples of the inputs."""
 
@@ -91,9 +101,9 @@ class Recorder:
         fronts = [_front(model, part.name) for model in self.models]
         weights = np.split(columns, groups(part.own), axis=1)
         found = [Moments(len(w), w.shape[1]) for w in weights]
-        count = len(self.samples[0])
-        for start in range(0, count, BATCH):
-            batch = [array[start : start + BATCH] for array in self.samples]
+        count, size = len(self.samples[0]), _batch_size(part.own, fronts[1].output.shape)
+        for start in range(0, count, size):
+            batch = [array[start : start + size] for array in self.samples]
             chosen = self._chosen(part, fronts, batch, -(-ROWS * len(batch[0]) // count), start)
             for moments, w, float_rows, own in zip(found, weights, *chosen):
                 moments.add(own, float_rows, float_rows @ w)

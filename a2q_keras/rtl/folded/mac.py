@@ -111,29 +111,22 @@ class Multiply(wiring.Component):
         for channel in range(self.matrix.pe):
             first = channel // of_group * simd
             products = [self.codes[first + i] * self.weights[channel * simd + i] for i in range(simd)]
-            total = tree(products, self.matrix.acc.bits)
-            # a register of its own width: sign extension behind it costs wires only
-            register = Signal(total.shape(), name=f"sum{channel}")
+            total = tree(products)
+            # its own width: sign extension behind it costs wires only.  Kept whole where P is less: of multipliers whose
+            # upper bits are cut off Yosys makes larger ones
+            register = Signal(total.shape(), name=f"sum{channel}", attrs={"keep": 1})
             m.d.comb += self.sums[channel].eq(register)
             with m.If(self.enable):
                 m.d.sync += register.eq(total)
         return m
 
 
-def tree(values: list[Value], bits: int) -> Value:
-    """The sum of the values by a balanced tree, no node of which is wider than `bits`: sums modulo 2**bits.
-
-    Where the certificate holds, every sum of some of the products fits, so nothing is lost.
-    """
-    values = [_narrowed(value, bits) for value in values]
+def tree(values: list[Value]) -> Value:
+    """The sum of the values by a balanced tree, as wide as it can become."""
     while len(values) > 1:
-        pairs = [_narrowed(left + right, bits) for left, right in zip(values[::2], values[1::2])]
+        pairs = [left + right for left, right in zip(values[::2], values[1::2])]
         values = pairs + values[len(pairs) * 2 :]
     return values[0]
-
-
-def _narrowed(value: Value, bits: int) -> Value:
-    return value[:bits].as_signed() if len(value) > bits else value
 
 
 class Accumulate(wiring.Component):

@@ -112,8 +112,8 @@ class Multiply(wiring.Component):
             first = channel // of_group * simd
             products = [self.codes[first + i] * self.weights[channel * simd + i] for i in range(simd)]
             total = tree(products)
-            # its own width: sign extension behind it costs wires only.  Kept whole where P is less: of multipliers whose
-            # upper bits are cut off Yosys makes larger ones
+            # of its own width, where P is more: sign extension behind it costs wires only; and where P is less: of
+            # multipliers whose upper bits nobody reads Yosys makes larger ones
             register = Signal(total.shape(), name=f"sum{channel}", attrs={"keep": 1})
             m.d.comb += self.sums[channel].eq(register)
             with m.If(self.enable):

@@ -17,7 +17,7 @@ from a2q_keras.rtl.folded.stages import MacStage, Stage, plan
 from a2q_keras.tools import YOSYS
 
 TOP = "folded"
-TO_VERILOG = "read_rtlil design.il; proc -nomux -norom; memory_collect; write_verilog -norename -noattr design.v"
+TO_VERILOG = "read_rtlil design.il; proc -nomux -norom; memory_collect; write_verilog -norename design.v"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import Conv, Dense, Input, IntegerProgram, Quantize, Reshape
 from a2q_keras.numerics.formats import FixedPoint
 
@@ -74,6 +75,11 @@ def tiled(program: IntegerProgram, tile) -> IntegerProgram:
         program,
         ops=tuple(replace(op, tile=tiles.get(op.name)) if isinstance(op, (Dense, Conv)) else op for op in program.ops),
     )
+
+
+def needed(program: IntegerProgram) -> IntegerProgram:
+    """The program with accumulators that are just wide enough."""
+    return program.with_acc_bits(certify(program).acc_bits)
 
 
 def convolution(shape, window, channels=4, seed=0, **geometry) -> IntegerProgram:

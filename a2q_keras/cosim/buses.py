@@ -11,9 +11,14 @@ from a2q_keras.rtl.design import Place, Port
 WORD = 32
 
 
+def bits_of(ports: Iterable[Port]) -> int:
+    """How wide the bus of these ports is."""
+    return max((place.low + place.bits for port in ports for place in port.places), default=0)
+
+
 def words_of(ports: Iterable[Port]) -> int:
     """How many words the bus of these ports takes."""
-    return max(-(-max((place.low + place.bits for port in ports for place in port.places), default=0) // WORD), 1)
+    return max(-(-bits_of(ports) // WORD), 1)
 
 
 def pack(ports: tuple[Port, ...], codes: list) -> np.ndarray:

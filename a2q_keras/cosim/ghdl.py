@@ -9,7 +9,7 @@ import numpy as np
 from a2q_keras.cosim import buses
 from a2q_keras.errors import ToolFailedError
 from a2q_keras.integer.storage import write_text
-from a2q_keras.rtl.design import Port, RtlDesign
+from a2q_keras.rtl.design import RtlDesign
 from a2q_keras.tools import GHDL
 
 BENCH = Path(__file__).parent / "drivers" / "parallel.vhd"
@@ -28,13 +28,10 @@ def run(design: RtlDesign, words: np.ndarray, folder: Path) -> np.ndarray:
     sources = [f"design/{path}" for path in design.sources]
     GHDL.run(["-i", STANDARD, *sources, "bench.vhd"], cwd=folder)
     GHDL.run(["-m", STANDARD, "bench"], cwd=folder)
-    sizes = {"input_bits": _bits(design.inputs), "output_bits": _bits(design.outputs), "latency": design.latency}
-    GHDL.run(["-r", STANDARD, "bench", *(f"-g{name}={size}" for name, size in sizes.items())], cwd=folder)
+    sizes = {"input_bits": buses.bits_of(design.inputs), "output_bits": buses.bits_of(design.outputs)}
+    generics = (f"-g{name}={size}" for name, size in (sizes | {"latency": design.latency}).items())
+    GHDL.run(["-r", STANDARD, "bench", *generics], cwd=folder)
     return _words(design, (folder / "outputs.hex").read_text().split())
-
-
-def _bits(ports: tuple[Port, ...]) -> int:
-    return max(place.low + place.bits for port in ports for place in port.places)
 
 
 def _hexadecimal(row: np.ndarray) -> str:

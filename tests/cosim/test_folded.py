@@ -16,7 +16,7 @@ from a2q_keras.rtl.folded.folding import Folding
 from a2q_keras.rtl.folded.stages import cycles_per_sample, plan
 from a2q_keras.tools import VERILATOR
 from tests import programs
-from tests.strategies import tiled
+from tests.strategies import needed, tiled
 
 needs_verilator = [pytest.mark.rtl, pytest.mark.skipif(not VERILATOR.available(), reason="verilator is not installed")]
 
@@ -38,11 +38,6 @@ def conv_net() -> IntegerProgram:
         programs.dense(rng, "logits", "flat", (18, 5), hidden, weight),
     )
     return IntegerProgram("conv_net", (Input("x", (6, 6, 2), entry),), ops, ("logits",))
-
-
-def needed(program) -> IntegerProgram:
-    """The program with accumulators that are just wide enough."""
-    return program.with_acc_bits(certify(program).acc_bits)
 
 
 # with tiles whose last one is shorter, of 18 products that are 4 at a time, 12 that are 9; and with one tile for all 18

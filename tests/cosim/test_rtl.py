@@ -13,7 +13,7 @@ from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.rtl import styles
 from a2q_keras.tools import CACHE, GHDL, VERILATOR, YOSYS
 from tests.programs import cnn, needs_cxxrtl, needs_da4ml, needs_ghdl, needs_verilator
-from tests.strategies import mlp, tiled
+from tests.strategies import mlp, needed, tiled
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +25,6 @@ def kept(tmp_path_factory):
 @pytest.fixture
 def cached(kept, monkeypatch):
     monkeypatch.setenv(CACHE, str(kept))
-
-
-def needed(program) -> IntegerProgram:
-    """The program with accumulators that are just wide enough."""
-    return program.with_acc_bits(certify(program).acc_bits)
 
 
 def codes_of(program) -> list[np.ndarray]:
@@ -97,8 +92,7 @@ class TestGhdl:
 
     def test_one_accumulator_bit_too_few_is_caught(self):
         program = mlp()
-        needed = certify(program).acc_bits
-        narrow = program.with_acc_bits({name: bits - 1 for name, bits in needed.items()})
+        narrow = program.with_acc_bits({name: bits - 1 for name, bits in certify(program).acc_bits.items()})
         codes = vectors.first_layer_inputs(program)
         got = rtl.simulate(styles.build(narrow, language="vhdl", adders_per_stage=0), codes)[0]
         assert (got != program.run_codes(codes[0])).any()

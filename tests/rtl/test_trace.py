@@ -8,14 +8,13 @@ import pytest
 
 from a2q_keras.cosim import vectors
 from a2q_keras.errors import UnsupportedLayerError
-from a2q_keras.integer.certificate import certify
 from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
 from a2q_keras.integer.run import shift_round_half_even
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.rtl.trace import requantized, trace
 from benchmarks.firmware import ops
 from tests.programs import needs_da4ml
-from tests.strategies import convolution, mlp, tiled
+from tests.strategies import convolution, mlp, needed, tiled
 
 pytestmark = needs_da4ml
 
@@ -88,7 +87,7 @@ TILED = {
 
 @pytest.mark.parametrize("name", TILED)
 def test_tiles_are_the_golden_run(name):
-    program = TILED[name].with_acc_bits(certify(TILED[name]).acc_bits)
+    program = needed(TILED[name])
     groups = vectors.random_inputs(program, 40), vectors.first_layer_inputs(program)
     check(program, [np.concatenate(parts) for parts in zip(*groups)])
 

@@ -59,17 +59,20 @@ def groups(layer) -> int:
     return layer.kernel.shape[-2] if hasattr(layer, "depth_multiplier") else int(getattr(layer, "groups", 1))
 
 
+def _length(layer) -> int:
+    """How many products a sum has: the K of the rows."""
+    return prod(layer.kernel.shape[: -2 if hasattr(layer, "depth_multiplier") else -1])
+
+
 def rows(layer, x) -> np.ndarray:
     """What the accumulators of a layer multiply by its weights for inputs x, float32 (groups, m, K).
 
     Found with the layer's own arithmetic, by giving it unit vectors for weights.
     """
-    shape, count = layer.kernel.shape, groups(layer)
+    shape, count, k = layer.kernel.shape, groups(layer), _length(layer)
     if hasattr(layer, "depth_multiplier"):
-        k = int(np.prod(shape[:-2]))
         unit = np.tile(np.eye(k, dtype=np.float32)[:, None], (1, count, 1)).reshape(*shape[:-1], k)
     else:
-        k = int(np.prod(shape[:-1]))
         unit = np.tile(np.eye(k, dtype=np.float32).reshape(*shape[:-1], k), (1,) * (len(shape) - 1) + (count,))
     products = ops.convert_to_numpy(layer._linear(x, ops.convert_to_tensor(unit)))
     return np.moveaxis(products.reshape(-1, count, k), 1, 0)
@@ -84,10 +87,7 @@ def _front(model, name: str):
 
 def _batch_size(layer, shape) -> int:
     """How many samples go together; shape: of what enters the layer's place in the model."""
-    length = prod(layer.kernel.shape[:-1])  # of the rows of all groups together
-    if not hasattr(layer, "depth_multiplier"):
-        length *= groups(layer)
-    return max(MOST_VALUES // (prod(shape[1:-1]) * length), 1)
+    return max(MOST_VALUES // (prod(shape[1:-1]) * groups(layer) * _length(layer)), 1)
 
 
 class Recorder:

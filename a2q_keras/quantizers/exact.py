@@ -19,8 +19,9 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     budget by a few units.
 
     Gradient: straight through the rounding; along a budget that is used up, the part that would change the sum of the
-    weights drawing on it is taken out (the Jacobian of the continuous projection).  Weights projected to zero keep
-    their gradient, so that they can come back.
+    weights drawing on it is taken out (the Jacobian of the continuous projection): it is what one of them is worth on
+    average.  Weights projected to zero keep their gradient less that worth, toward zero: they come back where they are
+    worth more than those that draw on the budget, and fade otherwise.  If they did not pay, all would grow in turn.
     """
     k = kernel.shape[0]
     kernel, bias = apart(kernel, bias, spec)
@@ -31,7 +32,7 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     else:
         codes, share = projection.shrink(u, spec.qmax, held[0]), held[1]
     values = codes * scale
-    found = with_gradient(lambda kernel: (values, lambda up: up - _along_budgets(up, codes, share)), kernel)
+    found = with_gradient(lambda kernel: (values, lambda up: up + _prices(up, u, codes, share)), kernel)
     return together(found, k, spec)
 
 
@@ -63,16 +64,29 @@ def exact_codes(u, bias, spec: Accumulator):
     return together(projection.take_units(columns, spec.qmax, exact_budgets(bias, spec)), u.shape[0], spec)
 
 
-def _along_budgets(gradient, codes, share):
-    """The part of `gradient` (K, C) that changes the sums of full budgets: its mean over the weights of each budget.
+def _prices(gradient, u, codes, share):
+    """What is added to the gradient (K, C) of weights u, toward zero: what a unit of its budget is worth.
 
-    share (budgets, C): 1 over the number of weights that draw on a budget, 0 where it is not used up.
+    share (budgets, C): 1 over the number of weights that draw on a budget, 0 where it is not used up.  Where the worth
+    is negative, because the loss asks for smaller weights, those projected to zero pay nothing.
     """
     side = ops.sign(codes)
+    worth = -share * _by_budget(gradient, side, share.shape[0])
+    return _toward_zero(ops.sign(u), ops.relu(worth)) + _toward_zero(side, ops.minimum(worth, 0.0))
+
+
+def _by_budget(gradient, side, budgets):
+    """The sum of the gradient over the weights above and below zero, (2, C), or both, (1, C), toward larger ones."""
     along = gradient * side
     total = ops.sum(along, axis=0)
-    if share.shape[0] == 1:
-        return side * (share[0] * total)
+    if budgets == 1:
+        return total[None]
     above = 0.5 * (ops.sum(along * side, axis=0) + total)  # comparisons and selections would take several times as long
-    step_above, step_below = share[0] * above, share[1] * (above - total)
-    return side * (0.5 * (step_above - step_below) + side * (0.5 * (step_above + step_below)))
+    return ops.stack([above, total - above])
+
+
+def _toward_zero(side, prices):
+    """prices (budgets, C), toward zero for weights on `side` (K, C) of it: those above, those below, or both alike."""
+    if prices.shape[0] == 1:
+        return side * prices[0]
+    return side * (0.5 * (prices[0] + prices[1]) + side * (0.5 * (prices[0] - prices[1])))

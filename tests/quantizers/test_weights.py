@@ -233,23 +233,36 @@ class TestGradientOfExact:
 
     @pytest.mark.parametrize("name", ["unsigned_4bits", "symmetric_5bits", "signed_4bits"])
     def test_nothing_moves_along_a_full_budget(self, name):
-        format = INPUTS[name]
         kernel = draws(0) * np.float32(4 * self.scale)  # every budget is used up
-        found, upstream = self.gradient(kernel, 9, format)
-        codes = self.codes(kernel, 9, format)
-        sides = [codes > 0, codes < 0] if format.lo == 0 else [codes != 0]
-        for drawing in sides:
-            along, before = ((np.sign(codes) * part * drawing).sum(axis=0) for part in (found, upstream))
+        found, upstream = self.gradient(kernel, 9, INPUTS[name])
+        for side in self.sides(kernel, INPUTS[name]):
+            along, before = (self.along(part, kernel, side, 9, INPUTS[name]) for part in (found, upstream))
             # floats: a mean of float32 is taken out, so what is left is rounding
             assert np.abs(along).max() < 1e-5 and np.abs(before).max() > 1
 
-    @pytest.mark.parametrize("name", ["unsigned_4bits", "symmetric_5bits"])
-    def test_weights_projected_to_zero_keep_their_gradient(self, name):
+    @pytest.mark.parametrize("name", ["unsigned_4bits", "symmetric_5bits", "signed_4bits"])
+    def test_weights_projected_to_zero_grow_where_they_are_worth_more_than_the_others(self, name):
         kernel = draws(0) * np.float32(self.scale)
         found, upstream = self.gradient(kernel, 9, INPUTS[name])
-        zero = self.codes(kernel, 9, INPUTS[name]) == 0
-        nearest = np.ceil(np.abs(kernel) / self.scale - 0.5)
-        assert (zero & (nearest > 0)).any() and np.array_equal(found[zero], upstream[zero])
+        codes, nearest = self.codes(kernel, 9, INPUTS[name]), np.ceil(np.abs(kernel) / self.scale - 0.5)
+        for side in self.sides(kernel, INPUTS[name]):
+            drawing = ((codes != 0) & side).sum(axis=0)
+            worth = -self.along(upstream, kernel, side, 9, INPUTS[name]) / np.maximum(drawing, 1)
+            full = (np.minimum(nearest, 7) * side).sum(axis=0) > (np.abs(codes) * side).sum(axis=0)
+            zero = (codes == 0) & side & full
+            assert (zero & (worth > 0)).any() and (zero & (worth < 0)).any()
+            assert np.array_equal(found[zero & (worth < 0)], upstream[zero & (worth < 0)])
+            own = -upstream * np.sign(kernel)
+            clear = zero & (worth > 0) & (np.abs(own - worth) > 1e-5)  # floats: the worth is a mean of float32
+            assert np.array_equal((-found * np.sign(kernel) > 0)[clear], (own > worth)[clear])
+
+    def sides(self, kernel, format):
+        """The weights of each budget, taken up or not."""
+        return [kernel > 0, kernel < 0] if format.lo == 0 else [kernel != 0]
+
+    def along(self, gradient, kernel, side, acc_bits, format):
+        """The sum of a gradient over the weights that draw on a budget, toward larger magnitudes, (C,)."""
+        return (np.sign(self.codes(kernel, acc_bits, format)) * gradient * side).sum(axis=0)
 
     @pytest.mark.parametrize("acc_bits", [2, 4, 9, 24, 64])
     @pytest.mark.parametrize("kind", ["zeros", "equal", "halves", "huge"])

@@ -131,7 +131,7 @@ def quantize(
     needed (multi-stage accumulation; `integer.ops` has the order of the products; not in hls4ml).  calibration: how the
     power-of-two range of an activation is chosen: "mse", for least squared error, or "percentile", the smallest that
     clips nothing below the given `percentile` of the magnitudes (100: nothing at all).  on_layer: is called with a
-    `model.post_training.quantize.QuantizedLayer` after each layer.
+    `model.post_training.choose.QuantizedLayer` after each layer.
 
     Raises what `convert` raises; ConfigurationError for data with NaN or an unknown choice.
     """

@@ -16,8 +16,10 @@ from a2q_keras.model import calibrate
 from a2q_keras.model.bias_correction import correct_bias
 from a2q_keras.model.fold import float_weights
 from a2q_keras.model.graph import Nodes, functional
-from a2q_keras.model.record import record, samples
+from a2q_keras.model.post_training.choose import warm_start
+from a2q_keras.model.record import SAMPLES, record, samples
 from a2q_keras.model.settings import LayerSettings, Settings
+from a2q_keras.numerics.fit import METHODS
 
 COUNTERPARTS: dict[str, type] = {
     "Dense": A2QDense,
@@ -79,6 +81,7 @@ MOVING = (
         for rank in (1, 2)
     ),
 )
+START_SAMPLES = 1024
 KEEPING_INPUTS = ("Flatten", "Reshape", "Dropout")  # in front of the QActivation that a model may bring along
 
 
@@ -96,6 +99,7 @@ def convert(
     bias_correction=False,
     tile=None,
     percentile=None,
+    start=None,
 ):
     """The accumulator-aware model that starts from `model`, a float or QKeras one, which stays as it is.
 
@@ -111,19 +115,25 @@ def convert(
     input_bits: of the model's own inputs, by default what the first layer with weights gets.  bias_correction: take the
     mean error of every channel on `data` away at last (`correct_bias`): for models that are not trained afterwards.
     tile: products of an inner accumulator, as in `A2QDense`.  percentile: choose integer bits such that no value below
-    this percentile of the magnitudes is clipped, instead of for least squared error.
+    this percentile of the magnitudes is clipped, instead of for least squared error.  start: None, or "gpfq" or "optq":
+    training of layers of method "exact" starts from the codes that `quantize` finds by that method, not from the
+    nearest codes, which is much closer to the float model where few units of weight fit; it uses 1,024 samples.
 
     Raises UnsupportedLayerError naming a layer without integer counterpart, ConfigurationError for unknown settings
     or missing data.
     """
+    if start is not None and start not in METHODS:
+        raise ConfigurationError(f"start={start!r} is unknown; allowed are {', '.join(METHODS)}")
     default = LayerSettings(acc_bits, weight_bits, act_bits, method, tile=tile)
     graph = functional(model)
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
-    if data is None and bias_correction:
-        raise ConfigurationError("bias_correction needs data=, about a hundred inputs")
-    data = None if data is None else samples(graph, data)
+    if data is None and (bias_correction or start):
+        raise ConfigurationError(f"{'start' if start else 'bias_correction'} needs data=, about a hundred inputs")
+    data = None if data is None else samples(graph, data, START_SAMPLES if start else SAMPLES)
     made = _Conversion(graph, settings, data, input_bits, percentile).run(model.name)
+    if start:
+        warm_start(made, graph, data, start)
     if bias_correction:
         correct_bias(made, graph, data)
     return made

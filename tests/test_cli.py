@@ -92,10 +92,14 @@ def test_demo_goes_the_whole_way(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "network, data, measure", [("resnet8", "digits", "accuracy"), ("espcn", "photographs", "psnr")]
+    "network, data, measure, how",
+    [
+        ("resnet8", "digits", "accuracy", ("--method", "a2q+")),
+        ("espcn", "photographs", "psnr", ("--method", "exact", "--start", "optq")),
+    ],
 )
-def test_train_saves_a_proven_model(network, data, measure, tmp_path):
-    bits = ("--acc-bits", 12, "--weight-bits", 4, "--act-bits", 4, "--input-bits", 6, "--width", 2, "--method", "a2q+")
+def test_train_saves_a_proven_model(network, data, measure, how, tmp_path):
+    bits = ("--acc-bits", 12, "--weight-bits", 4, "--act-bits", 4, "--input-bits", 6, "--width", 2, *how)
     short = ("--float-epochs", 1, "--epochs", 1, "--output", tmp_path / "m.keras")
     done = a2q_command("train", network, data, *bits, *short, "--json")
     assert done.returncode == 0, done.stderr
@@ -110,6 +114,7 @@ def test_train_saves_a_proven_model(network, data, measure, tmp_path):
     [
         (("alexnet", "digits"), "no network 'alexnet' in the zoo; it has jet_tagger"),
         (("lenet", "digits"), "network 'lenet': "),
+        (("lenet", "digits", "--start", "rtn"), "--start rtn is unknown; allowed are gpfq, optq"),
         (
             ("lenet", "digits", "--output", "model.h5"),
             "--output model.h5 is not allowed; give a name that ends in .keras",

@@ -14,6 +14,7 @@ LIMITS = {
     "seed": (0, 2**32 - 1),
 }
 METHODS = ("exact", "a2q", "a2q+", "none")
+STARTS = ("gpfq", "optq")
 
 
 def check_limits(settings):
@@ -26,3 +27,6 @@ def check_limits(settings):
             )
     if settings.method not in METHODS:
         raise ConfigurationError(f"--method {settings.method} is unknown; allowed are {', '.join(METHODS)}")
+    start = getattr(settings, "start", None)
+    if start not in (None, *STARTS):
+        raise ConfigurationError(f"--start {start} is unknown; allowed are {', '.join(STARTS)}")

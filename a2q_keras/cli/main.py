@@ -78,6 +78,7 @@ def train(
     act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
     input_bits: Annotated[int | None, typer.Option(help="Bits of the network's inputs, by default act-bits")] = None,
     method: Annotated[str, typer.Option(help="exact, a2q, a2q+ or none")] = "exact",
+    start: Annotated[str | None, typer.Option(help="Codes to train from: gpfq or optq, by default the nearest")] = None,
     float_epochs: Annotated[int, typer.Option(help="Epochs of the float network")] = 20,
     epochs: Annotated[int, typer.Option(help="Epochs of the accumulator-aware network")] = 20,
     output: Annotated[Path, typer.Option(help="Where the model goes")] = Path("model.keras"),
@@ -89,7 +90,7 @@ def train(
     from a2q_keras.cli import train as run
 
     bits = acc_bits, weight_bits, act_bits, input_bits
-    settings = run.Settings(network, data, data_dir, width, *bits, method, float_epochs, epochs, output, seed)
+    settings = run.Settings(network, data, data_dir, width, *bits, method, float_epochs, epochs, output, seed, start)
     _finish(run.train(settings, quiet=as_json), as_json)
 
 

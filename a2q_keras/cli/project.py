@@ -33,6 +33,7 @@ class Recipe:
     width: float | None = None
     input_bits: int | None = None
     method: str = "exact"
+    start: str | None = None
     float_epochs: int = 20
     epochs: int = 20
     seed: int = 0

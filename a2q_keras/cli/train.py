@@ -32,6 +32,7 @@ class Settings:
     epochs: int
     output: Path
     seed: int
+    start: str | None = None
 
     def __post_init__(self):
         check_limits(self)
@@ -56,7 +57,7 @@ def train(settings: Settings, quiet: bool = False) -> dict:
     data, float_model = _start(settings)
     with epochs_shown(console, "float network", settings.float_epochs) as callback:
         fit(float_model, data, settings.float_epochs, callbacks=[callback])
-    names = ("acc_bits", "weight_bits", "act_bits", "input_bits", "method")
+    names = ("acc_bits", "weight_bits", "act_bits", "input_bits", "method", "start")
     chosen = {name: getattr(settings, name) for name in names}
     with epochs_shown(console, f"A2Q, P={settings.acc_bits} ", settings.epochs) as callback:
         model = recipe.train(float_model, data, settings.epochs, callbacks=[callback], **chosen)

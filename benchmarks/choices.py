@@ -5,12 +5,13 @@
 Each variant changes one thing against the way things are now, on the tables of `accuracy.py` at widths where it can
 matter, with seeds that no choice was made on.  The accuracy is that of the integer program on the test set.
 
-rate 0.002, 0.005, 0.02: Adam's learning rate, now 0.01.  bias share 1, 0: how much of the accumulator a bias may
-take, now a quarter (`bounds.largest_bias`).  narrowing: `AccumulatorSchedule` from P+3 down to P over the first 60 % of
-the epochs.  equalised: ranges of the channels equalised between layers before conversion (Nagel et al., ICCV 2019,
-section 4.1), which is what an exponent of each channel could do in front of a ReLU.  pulled in: weights shrunk to the
-budget at every epoch, so that those projected to zero are zero.  search every step: thresholds never held.  biases
-corrected: `convert(bias_correction=True)` before training.
+nearest codes: `convert` without start="optq"; and with biases corrected before training instead.  zeros pay nothing:
+weights projected to zero keep their whole gradient: the Jacobian of the projection is all there is.  rate 0.002, 0.005,
+0.02: Adam's, now 0.01.  bias share 1, 0: how much of the accumulator a bias may take, now a quarter
+(`bounds.largest_bias`).  narrowing: `AccumulatorSchedule` from P+3 down to P over the first 60 % of the epochs.
+equalised: ranges of the channels equalised between layers before conversion (Nagel et al., ICCV 2019, section 4.1),
+which is what an exponent of each channel could do in front of a ReLU.  pulled in: weights shrunk to the budget at every
+epoch.  search every step: thresholds never held.  symmetric inputs: without the lowest code, which no input needs.
 
 Results go to benchmarks/results/choices.{json,md}, after every training; a run that was stopped goes on from there.
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -33,12 +35,14 @@ import a2q_keras as a2q
 from a2q_keras.callbacks import AccumulatorSchedule, accumulator_layers
 from a2q_keras.integer import storage
 from a2q_keras.layers import search
+from a2q_keras.model import calibrate
 from a2q_keras.numerics import bounds, projection
+from a2q_keras.quantizers import exact
 from a2q_keras.zoo.train import accuracy, fit_classifier
 
-CASES = (("magic_gamma", (7, 6)), ("dry_bean", (8,)))
+CASES = (("magic_gamma", (7, 6)), ("dry_bean", (7, 6)))
 SEEDS = (10, 11)
-SEARCH_EVERY = search.SEARCH_EVERY
+QUANTIZER = calibrate.quantizer
 COMMAND = "python benchmarks/choices.py --data-dir FOLDER"
 
 
@@ -74,18 +78,32 @@ def narrowing(acc_bits, epochs):
     return [AccumulatorSchedule({epochs * step // 5: acc_bits + 3 - step for step in range(4)})]
 
 
+def zeros_pay_nothing(gradient, u, codes, share):
+    """`exact._prices` for the weights that draw on a budget only."""
+    side = keras.ops.sign(codes)
+    return exact._toward_zero(side, -share * exact._by_budget(gradient, side, share.shape[0]))
+
+
+def symmetric(values, bits, percentile=None):
+    """`calibrate.quantizer`, signed formats without their lowest code."""
+    return QUANTIZER(values, bits, percentile).replace(",alpha=1", ",1,alpha=1")
+
+
 VARIANTS = {
     "as it is": {},
+    "nearest codes": {"settings": {"start": None}},
+    "nearest codes, biases corrected": {"settings": {"start": None, "bias_correction": True}},
+    "zeros pay nothing": {"patch": (exact, "_prices", zeros_pay_nothing)},
     "rate 0.002": {"rate": 2e-3},
     "rate 0.005": {"rate": 5e-3},
     "rate 0.02": {"rate": 2e-2},
     "bias share 1": {"share": 1.0},
     "bias share 0": {"share": 0.0},
     "narrowing": {"callbacks": narrowing},
-    "equalised": {"start": equalised},
+    "equalised": {"float": equalised},
     "pulled in": {"callbacks": lambda acc_bits, epochs: [PulledIn()]},
-    "search every step": {"search": 1},
-    "biases corrected": {"settings": {"bias_correction": True}},
+    "search every step": {"patch": (search, "SEARCH_EVERY", 1)},
+    "symmetric inputs": {"patch": (calibrate, "quantizer", symmetric)},
 }
 
 
@@ -93,17 +111,29 @@ def run(dataset, float_model, acc_bits, variant, seed):
     """Test accuracy of one training."""
     task = bench.TASKS[dataset.name]
     task = replace(task, rate=variant.get("rate", task.rate))
-    search.SEARCH_EVERY = variant.get("search", SEARCH_EVERY)
     keras.utils.set_random_seed(seed)
-    start = variant.get("start", lambda model: model)(float_model)
-    model = a2q.convert(start, acc_bits, 4, 4, data=dataset.x_train, **task.settings, **variant.get("settings", {}))
-    for layer in accumulator_layers(model):
-        layer.bias_share = variant.get("share", layer.bias_share)
-    callbacks = variant.get("callbacks", lambda *_: [])(acc_bits, task.epochs)
-    fit_classifier(model, dataset, task.epochs, task.rate, task.batch, callbacks)
+    float_model = variant.get("float", lambda model: model)(float_model)
+    settings = task.settings | bench.STARTS["exact"] | variant.get("settings", {})
+    with patched(*variant.get("patch", (search, "SEARCH_EVERY", search.SEARCH_EVERY))):
+        model = a2q.convert(float_model, acc_bits, 4, 4, data=dataset.x_train, **settings)
+        for layer in accumulator_layers(model):
+            layer.bias_share = variant.get("share", layer.bias_share)
+        callbacks = variant.get("callbacks", lambda *_: [])(acc_bits, task.epochs)
+        fit_classifier(model, dataset, task.epochs, task.rate, task.batch, callbacks)
     program = a2q.integer_model(model)
     a2q.certify(program, acc_bits).raise_if_unsafe()
     return accuracy(program.run(dataset.x_test), dataset.y_test)
+
+
+@contextmanager
+def patched(module, name, value):
+    """A module with another attribute for a while."""
+    kept = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, kept)
 
 
 def markdown(found):

@@ -1,0 +1,111 @@
+"""Method `exact` with a scale of its own for every output channel: a trial, for `choices.py`.
+
+The layers have one exponent each.  With one per channel a channel's weights would use all their codes, and its sums
+would be shifted behind the accumulator, which stays P bits wide.  Here the layers are patched to train that way and to
+start from codes with the best exponent of each channel.  The integer program knows no such shift, so what is measured
+is the Keras model, whose forward pass is exact for the widths here.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from a2q_keras.callbacks import accumulator_layers
+from a2q_keras.layers import start
+from a2q_keras.layers.base import AccumulatorAware
+from a2q_keras.model.post_training import choose
+from a2q_keras.numerics import bounds, fit, quantize
+from a2q_keras.quantizers import weights
+from a2q_keras.quantizers.pow2 import exp2
+
+TRIED = range(-2, 3)  # exponents around the layer's
+
+
+def add_weight(layer, name, shape, **settings):
+    """`add_weight` of Keras, the scale with an entry for each channel."""
+    shape = (layer._channels,) if name == "scale_log2" else shape
+    return keras.layers.Layer.add_weight(layer, name=name, shape=shape, **settings)
+
+
+def initial_scale_log2(layer, shape, dtype=None):
+    """`AccumulatorAware._initial_scale_log2`: that of the layer."""
+    return ops.full(shape, float(start.scale_log2(layer)))
+
+
+def starting_exponents(layer):
+    """The best exponent for the weights of each channel, (C,)."""
+    (kernel, bias), spec = layer._float_weights(), layer.accumulator
+    sizes = (layer.weight_bits, layer.acc_bits, spec.input.lo, spec.input.hi)
+    channels = (slice(one, one + 1) for one in range(kernel.shape[1]))
+    frac = layer.input_format.frac
+    return np.array([quantize.search_scale_log2(kernel[:, one], *sizes, bias[one], frac) for one in channels], float)
+
+
+def fit_scale(layer, scale_log2=None):
+    """`AccumulatorAware.fit_scale` by channel."""
+    layer.scale_log2.assign(starting_exponents(layer) if scale_log2 is None else scale_log2)
+    layer.steps.assign(0)
+
+
+def better_scale_log2(kernel, bias, scale_log2, method, spec):
+    """`weights.better_scale_log2` by channel."""
+    shifts = ops.convert_to_tensor((0.0, -1.0, 1.0))
+    errors = []
+    for shift in range(3):
+        scale = exp2(scale_log2 + shifts[shift])
+        codes = weights.exact_codes(kernel / scale, weights.bias_codes(bias, scale, spec), spec)
+        errors.append(ops.sum(ops.square(codes * scale - kernel), axis=0))
+    errors[0] = errors[0] * weights.HYSTERESIS
+    return scale_log2 + ops.take(shifts, ops.argmin(ops.stack(errors), axis=0))
+
+
+def integer_weights(layer):
+    """`AccumulatorAware.integer_weights`, whose frac is now (C,)."""
+    kernel, bias = (ops.convert_to_numpy(part).astype(float) for part in layer.quantized_weights())
+    frac = -np.rint(ops.convert_to_numpy(layer.scale_log2)).astype(int)
+    codes = kernel * 2.0**frac, bias * 2.0 ** (frac + layer.input_format.frac)
+    assert all((part == np.rint(part)).all() for part in codes)
+    return codes[0].astype(np.int64), codes[1].astype(np.int64), frac
+
+
+def best_fit(groups, target, input_frac, recipe):
+    """`numerics.fit.fit` by channel: (exponents (C,), the fits)."""
+    w, bias = np.concatenate([group.w for group in groups], 1), np.concatenate([group.bias for group in groups])
+    sizes = (target.weight_bits, target.acc_bits, target.lo, target.hi)
+    layers = quantize.search_scale_log2(w, *sizes, bias, input_frac)
+    found = [[fit._Task(group, target, input_frac, recipe).run(layers + step) for step in TRIED] for group in groups]
+    best = [np.argmin([one.error for one in tried], axis=0) for tried in found]
+    exponents = np.concatenate(best) + layers + TRIED[0]
+    return exponents, [_picked(tried, chosen) for tried, chosen in zip(found, best)]
+
+
+def _picked(tried, chosen):
+    """Of each channel the fit that was chosen."""
+    columns = range(len(chosen))
+    codes = np.stack([tried[one].codes[:, column] for one, column in zip(chosen, columns)], axis=1)
+    bias, error = (
+        np.array([getattr(tried[one], name)[column] for one, column in zip(chosen, columns)])
+        for name in ("bias", "error")
+    )
+    return fit.Fit(codes, bias, error)
+
+
+def predict(model, x):
+    """Outputs of the Keras model; every accumulator is checked by the exact condition first."""
+    for layer in accumulator_layers(model):
+        codes, bias, _ = layer.integer_weights()
+        inputs = layer.input_format
+        assert bounds.min_acc_bits(codes.reshape(-1, len(bias)), inputs.lo, inputs.hi, bias).max() <= layer.acc_bits
+    return model.predict(x, verbose=0)
+
+
+PATCHES = (
+    (AccumulatorAware, "add_weight", add_weight),
+    (AccumulatorAware, "_initial_scale_log2", initial_scale_log2),
+    (AccumulatorAware, "fit_scale", fit_scale),
+    (AccumulatorAware, "integer_weights", integer_weights),
+    (weights, "better_scale_log2", better_scale_log2),
+    (choose, "fit", best_fit),
+)

@@ -8,6 +8,8 @@ is the Keras model, whose forward pass is exact for the widths here.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import keras
 import numpy as np
 from keras import ops
@@ -20,13 +22,14 @@ from a2q_keras.numerics import bounds, fit, quantize
 from a2q_keras.quantizers import weights
 from a2q_keras.quantizers.pow2 import exp2
 
-TRIED = range(-2, 3)  # exponents around the layer's
+ADD_WEIGHT = keras.layers.Layer.add_weight
 
 
-def add_weight(layer, name, shape, **settings):
+def add_weight(layer, *args, **settings):
     """`add_weight` of Keras, the scale with an entry for each channel."""
-    shape = (layer._channels,) if name == "scale_log2" else shape
-    return keras.layers.Layer.add_weight(layer, name=name, shape=shape, **settings)
+    if settings.get("name") == "scale_log2":
+        settings["shape"] = (layer._channels,)
+    return ADD_WEIGHT(layer, *args, **settings)
 
 
 def initial_scale_log2(layer, shape, dtype=None):
@@ -73,23 +76,11 @@ def integer_weights(layer):
 def best_fit(groups, target, input_frac, recipe):
     """`numerics.fit.fit` by channel: (exponents (C,), the fits)."""
     w, bias = np.concatenate([group.w for group in groups], 1), np.concatenate([group.bias for group in groups])
-    sizes = (target.weight_bits, target.acc_bits, target.lo, target.hi)
-    layers = quantize.search_scale_log2(w, *sizes, bias, input_frac)
-    found = [[fit._Task(group, target, input_frac, recipe).run(layers + step) for step in TRIED] for group in groups]
-    best = [np.argmin([one.error for one in tried], axis=0) for tried in found]
-    exponents = np.concatenate(best) + layers + TRIED[0]
-    return exponents, [_picked(tried, chosen) for tried, chosen in zip(found, best)]
-
-
-def _picked(tried, chosen):
-    """Of each channel the fit that was chosen."""
-    columns = range(len(chosen))
-    codes = np.stack([tried[one].codes[:, column] for one, column in zip(chosen, columns)], axis=1)
-    bias, error = (
-        np.array([getattr(tried[one], name)[column] for one, column in zip(chosen, columns)])
-        for name in ("bias", "error")
-    )
-    return fit.Fit(codes, bias, error)
+    scales = fit._scales(w, bias, target, input_frac, recipe)
+    tasks = [fit._Task(group, target, input_frac, recipe) for group in groups]
+    tried = [[task.run(exponent) for exponent in scales] for task in tasks]
+    best = np.concatenate([np.argmin([one.error for one in of_group], axis=0) for of_group in tried])
+    return np.array(scales)[best], [reduce(fit._better, of_group) for of_group in tried]
 
 
 def predict(model, x):
@@ -102,7 +93,7 @@ def predict(model, x):
 
 
 PATCHES = (
-    (AccumulatorAware, "add_weight", add_weight),
+    (keras.layers.Layer, "add_weight", add_weight),
     (AccumulatorAware, "_initial_scale_log2", initial_scale_log2),
     (AccumulatorAware, "fit_scale", fit_scale),
     (AccumulatorAware, "integer_weights", integer_weights),

@@ -3,7 +3,8 @@
     python benchmarks/choices.py --data-dir FOLDER
 
 Each variant changes one thing against the way things are now, on the tables of `accuracy.py` at widths where it can
-matter, with seeds that no choice was made on.  The accuracy is that of the integer program on the test set.
+matter, with seeds that no choice was made on.  The accuracy is that of the integer program on the test set; with
+exponents per channel that of the Keras model, whose accumulators are checked.
 
 nearest codes: `convert` without start="optq"; and with biases corrected before training instead.  zeros pay nothing:
 weights projected to zero keep their whole gradient: the Jacobian of the projection is all there is.  rate 0.002, 0.005,
@@ -121,7 +122,7 @@ def run(dataset, float_model, acc_bits, variant, seed):
     settings = task.settings | bench.STARTS["exact"] | variant.get("settings", {})
     with ExitStack() as patches:
         for patch in variant.get("patches", ()):
-            patches.enter_context(mock.patch.object(*patch, create=True))  # a mixin lacks what layers bring
+            patches.enter_context(mock.patch.object(*patch))
         model = a2q.convert(float_model, acc_bits, 4, 4, data=dataset.x_train, **settings)
         for layer in accumulator_layers(model):
             layer.bias_share = variant.get("share", layer.bias_share)
@@ -143,16 +144,25 @@ def markdown(found):
     lines = [
         "# Choices in method `exact`, W4A4",
         "",
-        f"Made by `{COMMAND}`; {len(SEEDS)} seeds; mean test accuracy of the integer program.",
+        f"Made by `{COMMAND}`; {len(SEEDS)} seeds; test accuracy of the integer program, mean (least); with "
+        "exponents per channel that of the Keras model.",
         "",
         "| variant | " + " | ".join(f"{name}, P={width}" for name, width in cases) + " |",
         "|---|" + "---|" * len(cases),
     ]
     for title in VARIANTS:
         seeds = [[found.get(key(title, *case, seed)) for seed in SEEDS] for case in cases]
-        cells = ["" if None in row else f"{statistics.fmean(row):.2%}" for row in seeds]
+        cells = ["" if None in row else f"{statistics.fmean(row):.2%} ({min(row):.2%})" for row in seeds]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def write(path, found):
+    """The two files of the results; the table."""
+    table = markdown(found)
+    storage.write_text(path, json.dumps({"command": COMMAND, "accuracy": found}, indent=1) + "\n")
+    storage.write_text(path.with_suffix(".md"), table)
+    return table
 
 
 def key(title, name, width, seed):
@@ -182,9 +192,8 @@ def main():
     path = bench.RESULTS / "choices.json"
     found = json.loads(path.read_text())["accuracy"] if path.is_file() else {}
     for part in sweep(found, args):
-        storage.write_text(path, json.dumps({"command": COMMAND, "accuracy": part}, indent=1) + "\n")
-        storage.write_text(path.with_suffix(".md"), markdown(part))
-    print(markdown(found))
+        write(path, part)
+    print(write(path, found))
 
 
 if __name__ == "__main__":

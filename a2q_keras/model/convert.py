@@ -19,7 +19,7 @@ from a2q_keras.model.graph import Nodes, functional
 from a2q_keras.model.post_training.choose import warm_start
 from a2q_keras.model.record import SAMPLES, record, samples
 from a2q_keras.model.settings import LayerSettings, Settings
-from a2q_keras.numerics.fit import METHODS
+from a2q_keras.numerics.fit import METHODS, Recipe
 
 COUNTERPARTS: dict[str, type] = {
     "Dense": A2QDense,
@@ -133,7 +133,7 @@ def convert(
     data = None if data is None else samples(graph, data, START_SAMPLES if start else SAMPLES)
     made = _Conversion(graph, settings, data, input_bits, percentile).run(model.name)
     if start:
-        warm_start(made, graph, data, start)
+        warm_start(made, graph, data, Recipe(start))
     if bias_correction:
         correct_bias(made, graph, data)
     return made

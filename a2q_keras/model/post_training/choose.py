@@ -56,10 +56,10 @@ def choose_codes(ours, float_model, inputs, recipe: Recipe, seed=0, on_layer=lam
                     on_layer(_quantize(part, recorder, recipe))
 
 
-def warm_start(ours, float_model, inputs, method):
+def warm_start(ours, float_model, inputs, recipe: Recipe):
     """`choose_codes` for training that goes on from there: biases are limited as before, by bias_share."""
     shares = [(part, part.bias_share) for layer in ours.layers for part in accumulator_parts(layer)]
-    choose_codes(ours, float_model, inputs, Recipe(method))
+    choose_codes(ours, float_model, inputs, recipe)
     for part, share in shares:
         part.bias_share = share
 

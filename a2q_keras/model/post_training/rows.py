@@ -1,4 +1,4 @@
-"""The rows that a layer multiplies by its weights, in the float model and in the quantized one, batch by batch."""
+"""The rows that a layer multiplies by its weights, in the float model and in the quantized one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from a2q_keras.numerics.moments import Moments
 # float32 values of a layer's rows in one batch: large batches, because each runs the quantizers of all layers before it
 MOST_VALUES = 2**24
 ROWS = 2**15  # that are used of each layer, spread over the samples
+SHIFTS = (0, 8, 16, 24)  # of the digits of a pixel's number
 
 
 @dataclass(frozen=True)
@@ -64,25 +65,35 @@ def _length(layer) -> int:
     return prod(layer.kernel.shape[: -2 if hasattr(layer, "depth_multiplier") else -1])
 
 
-def rows(layer, x) -> np.ndarray:
+def rows(layer, x, chosen=None) -> np.ndarray:
     """What the accumulators of a layer multiply by its weights for inputs x, float32 (groups, m, K).
 
-    Found with the layer's own arithmetic, by giving it unit vectors for weights.
+    chosen: numbers of the rows that are wanted, (m,); by default all, the places of one sample after the other.
     """
-    shape, count, k = layer.kernel.shape, groups(layer), _length(layer)
-    if hasattr(layer, "depth_multiplier"):
-        unit = np.tile(np.eye(k, dtype=np.float32)[:, None], (1, count, 1)).reshape(*shape[:-1], k)
-    else:
-        unit = np.tile(np.eye(k, dtype=np.float32).reshape(*shape[:-1], k), (1,) * (len(shape) - 1) + (count,))
-    products = ops.convert_to_numpy(layer._linear(x, ops.convert_to_tensor(unit)))
-    return np.moveaxis(products.reshape(-1, count, k), 1, 0)
+    read = _read(layer, x.shape[1:-1])
+    chosen = np.arange(len(x) * len(read)) if chosen is None else chosen
+    channels = x.shape[-1]
+    pixels = np.pad(np.asarray(x).reshape(len(x), -1, channels), [(0, 0), (1, 0), (0, 0)])  # number 0: the padding
+    found = pixels[(chosen // len(read))[:, None], read[chosen % len(read)]]
+    apart = found.reshape(len(chosen), read.shape[1], groups(layer), -1)
+    return np.moveaxis(apart, 2, 0).reshape(groups(layer), len(chosen), -1)
 
 
-def _front(model, name: str):
-    """The part of a Sequential or functional model that computes what enters the layer `name`."""
-    graph = functional(model)
-    found = next(node for node in Nodes(graph) if node.operation.name == name)
-    return keras.Model(graph.inputs, found.input_tensors[0])
+def _read(layer, spatial) -> np.ndarray:
+    """The pixels that each sum of a layer reads, by number from 1, 0 for padding: (places, pixels of a window).
+
+    Found with the layer's own arithmetic: it gets the numbers for inputs, digit by digit, for a GPU may round them to
+    8 bits, and unit vectors for weights.
+    """
+    numbers = np.arange(1, prod(spatial) + 1)
+    window = getattr(layer, "kernel_size", None)
+    if window is None:
+        return numbers[:, None]
+    digits = np.stack([numbers >> shift & 255 for shift in SHIFTS]).reshape(-1, *spatial, 1).astype(np.float32)
+    unit = np.eye(prod(window), dtype=np.float32).reshape(*window, 1, -1)
+    found = ops.convert_to_numpy(layer._linear(ops.convert_to_tensor(digits), ops.convert_to_tensor(unit)))
+    parts = np.rint(found).astype(np.int64).reshape(len(SHIFTS), -1, prod(window))
+    return sum(part << shift for part, shift in zip(parts, SHIFTS))
 
 
 def _batch_size(layer, shape) -> int:
@@ -91,34 +102,74 @@ def _batch_size(layer, shape) -> int:
 
 
 class Recorder:
-    """The moments of any part of a model that is being quantized, from samples of the inputs."""
+    """The moments of any part of a model that is being quantized, from samples of the inputs.
+
+    Parts must be asked for in order: what a part reads is worked out from what was read before it.
+    """
 
     def __init__(self, float_model, model, samples: list[np.ndarray], seed: int):
-        self.models, self.samples, self.seed = (float_model, model), samples, seed
+        self.values = tuple(Values(functional(each), samples) for each in (float_model, model))
+        self.seed = seed
 
     def moments(self, part: Part, columns: np.ndarray) -> list[Moments]:
         """One record per group of channels; columns: float weights (K, C).  ConfigurationError for NaN inputs."""
-        fronts = [_front(model, part.name) for model in self.models]
+        entering = [values.entering(part.name) for values in self.values]
         weights = np.split(columns, groups(part.own), axis=1)
         found = [Moments(len(w), w.shape[1]) for w in weights]
-        count, size = len(self.samples[0]), _batch_size(part.own, fronts[1].output.shape)
+        count, size = len(entering[0]), _batch_size(part.own, entering[0].shape)
         for start in range(0, count, size):
-            batch = [array[start : start + size] for array in self.samples]
-            chosen = self._chosen(part, fronts, batch, -(-ROWS * len(batch[0]) // count), start)
+            batch = [array[start : start + size] for array in entering]
+            chosen = self._chosen(part, batch, -(-ROWS * len(batch[0]) // count), start)
             for moments, w, float_rows, own in zip(found, weights, *chosen):
                 moments.add(own, float_rows, float_rows @ w)
         return found
 
-    def _chosen(self, part, fronts, batch, most, start):
+    def _chosen(self, part, batch, most, start):
         """(float rows, own rows) of a batch, at most `most` of each group, the same ones of both."""
-        entering = [front(batch, training=False) for front in fronts]
-        both = [rows(part.own, front(x)) for front, x in zip((part.float_front, part.own_front), entering)]
-        if not np.isfinite(both[0]).all():
+        inputs = [ops.convert_to_numpy(front(x)) for front, x in zip((part.float_front, part.own_front), batch)]
+        if not np.isfinite(inputs[0]).all():
             raise ConfigurationError(
                 f"layer {part.name!r} reads NaN or infinity on the calibration data; clean the data or the model"
             )
-        available = both[0].shape[1]
+        available = len(inputs[0]) * len(_read(part.own, inputs[0].shape[1:-1]))
+        places = None
         if available > most:
             places = np.sort(np.random.default_rng([self.seed, start]).choice(available, most, replace=False))
-            both = [part_rows[:, places] for part_rows in both]
-        return both
+        return [rows(part.own, x, places) for x in inputs]
+
+
+class Values:
+    """The values of the tensors inside a functional model on given inputs, worked out when they are asked for.
+
+    Each layer runs once, as it is then.  Values are kept until all that read them have run.
+    """
+
+    def __init__(self, graph, samples: list[np.ndarray]):
+        self.nodes = Nodes(graph)
+        self.made = {id(tensor): array for tensor, array in zip(graph.inputs, samples)}
+        self.unread = {key: len(readers) for key, readers in self.nodes.readers.items()}
+
+    def entering(self, name: str) -> np.ndarray:
+        """What enters the layer of that name, an array with all samples."""
+        return self._of(next(node for node in self.nodes if node.operation.name == name).input_tensors[0])
+
+    def _of(self, tensor) -> np.ndarray:
+        if id(tensor) not in self.made:
+            node = next(node for node in self.nodes if node.output_tensors[0] is tensor)
+            inputs = [self._of(source) for source in node.input_tensors]
+            self.made[id(tensor)] = _run(keras.Model(node.input_tensors, tensor), inputs)
+            for source in node.input_tensors:
+                self.unread[id(source)] -= 1
+                if not self.unread[id(source)]:
+                    del self.made[id(source)]
+        return self.made[id(tensor)]
+
+
+def _run(model, inputs: list[np.ndarray]) -> np.ndarray:
+    """The outputs of a model of one layer, some samples at a time."""
+    size = max(MOST_VALUES // max(prod(shape[1:]) for shape in (model.output.shape, *(x.shape for x in inputs))), 1)
+    parts = [
+        ops.convert_to_numpy(model([array[start : start + size] for array in inputs], training=False))
+        for start in range(0, len(inputs[0]), size)
+    ]
+    return np.concatenate(parts)

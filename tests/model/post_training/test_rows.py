@@ -8,7 +8,7 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.model.graph import functional
-from a2q_keras.model.post_training.rows import groups, rows
+from a2q_keras.model.post_training.rows import Values, groups, rows
 from a2q_keras.model.record import samples
 
 QUANTIZER = {"input_quantizer": "quantized_relu(4,2)"}
@@ -35,6 +35,60 @@ def test_rows_times_columns_are_the_sums(name):
     found = [part @ w for part, w in zip(rows(layer, x), np.split(columns, groups(layer), axis=1))]
     wanted = keras.ops.convert_to_numpy(layer._linear(x, layer.kernel))
     assert np.array_equal(np.concatenate(found, axis=1), wanted.reshape(-1, layer._channels))
+
+
+def test_chosen_rows_are_those_of_all():
+    layer = A2QConv2D(3, 3, padding="same", **QUANTIZER)
+    layer.build((None, 4, 4, 2))
+    x = np.random.default_rng(0).integers(0, 16, (3, 4, 4, 2)).astype(np.float32)
+    chosen = np.array([0, 7, 16, 47])
+    assert np.array_equal(rows(layer, x, chosen), rows(layer, x)[:, chosen])
+
+
+def test_pixels_keep_their_numbers_where_pictures_are_large():
+    layer = A2QConv1D(1, 2, **QUANTIZER)
+    layer.build((None, 70_000, 1))
+    x = np.zeros((1, 70_000, 1), np.float32)
+    x[0, 69_998:, 0] = 1, 2
+    assert rows(layer, x)[0, -2:].tolist() == [[0, 1], [1, 2]]
+
+
+class TestValues:
+    def graph(self, ran):
+        class Spy(keras.layers.Layer):
+            def call(self, x):
+                ran.append(self.name)
+                return x + 1.0
+
+        x = keras.Input((3,), name="x")
+        a = Spy(name="a")(x)
+        b = Spy(name="b")(a)
+        c = keras.layers.Add(name="c")([a, b])
+        model = keras.Model(x, Spy(name="d")(c))
+        ran.clear()
+        return model
+
+    def test_every_layer_runs_once(self):
+        ran = []
+        values = Values(self.graph(ran), [np.zeros((2, 3), np.float32)])
+        found = {name: values.entering(name)[0, 0] for name in "abcd"}
+        assert found == {"a": 0, "b": 1, "c": 1, "d": 3}
+        assert ran == ["a", "b"]
+
+    def test_what_nobody_reads_any_more_is_dropped(self):
+        values = Values(self.graph([]), [np.zeros((2, 3), np.float32)])
+        values.entering("d")
+        assert len(values.made) == 1
+
+    def test_a_layer_runs_as_it_is_when_it_is_asked_for(self):
+        scale = keras.layers.Rescaling(1.0, name="scale")
+        model = keras.Sequential(
+            [keras.Input((1,)), keras.layers.ReLU(name="first"), scale, keras.layers.ReLU(name="r")]
+        )
+        values = Values(functional(model), [np.ones((1, 1), np.float32)])
+        values.entering("scale")
+        scale.scale = 5.0
+        assert values.entering("r").item() == 5.0
 
 
 def test_no_more_of_the_data_is_read_than_asked():

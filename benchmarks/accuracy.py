@@ -107,6 +107,7 @@ def float_network(dataset, seed, folder):
         return model
     fit_classifier(model, dataset, task.float_epochs, task.float_rate)
     if path:
+        folder.mkdir(parents=True, exist_ok=True)
         model.save_weights(path)
     return model
 
@@ -143,16 +144,23 @@ def trained_widths(program, task):
 def sweep(dataset, widths, args, result):
     """Train what `result` lacks and yield it after every row."""
     for seed in args.seeds:
+        cases = [("none", 32), *((method, width) for method in METHODS for width in widths)]
+        if all(settled(result, *case, seed, args.seeds[0]) for case in cases):
+            continue
         float_model = float_network(dataset, seed, args.keep)
         if str(seed) not in result["float"]:
             found = float_model.predict(dataset.x_test, verbose=0)
             result["float"][str(seed)] = accuracy(found, dataset.y_test)
-        cases = [("none", 32), *((method, width) for method in METHODS for width in widths)]
         for method, width in track(cases, f"seed {seed}"):
-            if not (done(result, method, width, seed) or collapsed(result, method, width, args.seeds[0])):
+            if not settled(result, method, width, seed, args.seeds[0]):
                 result["rows"].append(train_one(dataset, float_model, method, width, args.bits, seed))
                 keras.backend.clear_session(free_memory=True)  # else every row stays in memory
                 yield result
+
+
+def settled(result, method, width, seed, first_seed):
+    """Whether a row is there, or not wanted: the method had collapsed at a wider accumulator with the first seed."""
+    return done(result, method, width, seed) or collapsed(result, method, width, first_seed)
 
 
 def done(result, method, width, seed):
@@ -162,7 +170,7 @@ def done(result, method, width, seed):
 
 def collapsed(result, method, width, seed):
     """Whether a method has collapsed at a wider accumulator, with the first seed."""
-    least = COLLAPSED * result["float"][str(seed)]
+    least = COLLAPSED * result["float"].get(str(seed), 0.0)
     return any(
         row["accuracy"] < least and row["acc_bits"] > width
         for row in result["rows"]

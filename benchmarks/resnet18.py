@@ -1,18 +1,25 @@
 """ResNet-18 on CIFAR-10, 4-bit weights and activations, by accumulator width: for a machine with a GPU.
 
-    KERAS_BACKEND=torch python benchmarks/resnet18.py --data-dir FOLDER --output benchmarks/results/resnet18.json
+    KERAS_BACKEND=jax python benchmarks/resnet18.py --data-dir FOLDER --keep FOLDER
 
 Trains the float network, converts it for each P (first and last layer with 8-bit weights, as in A2Q, section 5) and
-trains on.  Each row is written as soon as it is there, and rows that the output file holds are not trained again.
-The accuracy is that of Keras' forward pass, which up to P = 24 is the integer program's.  PUBLISHED has the figures of
-the A2Q+ paper (ResNet18, W4A4) for comparison.  Not run yet: no machine with a GPU has been at hand.
+trains on: crops from a border of zeros, mirrored images, labels smoothed alike for both.  The accuracy is that of the
+integer program's golden run, whose certificate grants P; Keras' own forward pass stands beside it.  PUBLISHED has the
+figures of the A2Q+ paper (ResNet18, W4A4) for comparison.
+
+--keep holds the float network, the converted ones before training, and a record and the integer program of each row;
+what is there is not made again, so a run that was stopped goes on.  Several processes, each with a part of --widths and
+--methods, may share the folder and the GPU.  --until start chooses the codes to start from, and --until table runs the
+programs and writes the table: neither needs a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
+import statistics
 import time
 from pathlib import Path
 
@@ -21,8 +28,9 @@ import numpy as np
 
 import a2q_keras as a2q
 from a2q_keras import data
-from a2q_keras.callbacks import accumulator_layers, needed_bits
 from a2q_keras.integer import storage
+from a2q_keras.model.post_training.choose import warm_start
+from a2q_keras.numerics.fit import Recipe
 from a2q_keras.zoo import networks
 from a2q_keras.zoo.train import accuracy
 
@@ -31,90 +39,214 @@ PUBLISHED = {
     "a2q": {16: 94.2, 15: 94.2, 14: 92.6, 13: 89.8, 12: 83.9},
     "a2q+": {16: 94.2, 15: 94.1, 14: 94.1, 13: 92.8, 12: 90.6},
 }
+WIDE = {"weight_bits": 8, "acc_bits": 24}
+START = Recipe("optq", refine=False, passes=1)  # of exact; the papers' methods start as they say: biases corrected
+START_SAMPLES = 512
+STAGES = ("float", "start", "train", "table")
 PAD = 4
+RESULTS = Path(__file__).parent / "results"
 
 
 class Augmented(keras.utils.PyDataset):
     """Batches in random order, cropped from a border of zeros and mirrored at random, the same for the same seed."""
 
-    def __init__(self, x, y, batch, seed):
-        super().__init__()
-        self.x = np.pad(x, [(0, 0), (PAD, PAD), (PAD, PAD), (0, 0)])
-        self.y, self.batch, self.rng = y, batch, np.random.default_rng(seed)
+    def __init__(self, dataset, batch, seed):
+        super().__init__(workers=4, max_queue_size=16)
+        x, size = dataset.x_train, dataset.x_train.shape[1:3]
+        padded = np.pad(x, [(0, 0), (PAD, PAD), (PAD, PAD), (0, 0)])
+        self.views = np.lib.stride_tricks.sliding_window_view(padded, size, axis=(1, 2))
+        self.y, self.batch, self.seed, self.epoch = keras.utils.to_categorical(dataset.y_train), batch, seed, -1
         self.on_epoch_end()
 
     def __len__(self):
         return math.ceil(len(self.y) / self.batch)
 
     def on_epoch_end(self):
-        self.order = self.rng.permutation(len(self.y))
+        self.epoch += 1
+        self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.y))
 
     def __getitem__(self, index):
         chosen = self.order[index * self.batch : (index + 1) * self.batch]
-        size = self.x.shape[1] - 2 * PAD
-        images = [self._view(self.x[i], *self.rng.integers(0, 2 * PAD + 1, 2), size) for i in chosen]
-        return np.stack(images), self.y[chosen]
-
-    def _view(self, image, top, left, size):
-        view = image[top : top + size, left : left + size]
-        return view[:, ::-1] if self.rng.integers(2) else view
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        top, left = rng.integers(0, 2 * PAD + 1, (2, len(chosen)))
+        images = np.moveaxis(self.views[chosen, top, left], 1, -1)
+        mirrored = rng.integers(2, size=(len(chosen), 1, 1, 1)) == 1
+        return np.where(mirrored, images[:, :, ::-1], images), self.y[chosen]
 
 
-def fit(model, dataset, epochs, rate, batch, seed):
-    """Momentum SGD, the rate falling to zero along a cosine."""
-    batches = Augmented(dataset.x_train, dataset.y_train, batch, seed)
-    schedule = keras.optimizers.schedules.CosineDecay(rate, epochs * len(batches))
-    optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-    model.fit(batches, epochs=epochs, verbose=2)
-    return accuracy(model.predict(dataset.x_test, batch_size=batch, verbose=0), dataset.y_test)
+def fit(model, dataset, optimizer, epochs, batch, args):
+    """Train; `optimizer` makes one from a schedule of rates, which rises for a tenth and falls along a cosine."""
+    batches = Augmented(dataset, batch, args.seed)
+    steps = epochs * len(batches)
 
+    def schedule(rate):
+        return keras.optimizers.schedules.CosineDecay(
+            0.0, steps - steps // 10, warmup_target=rate, warmup_steps=steps // 10
+        )
 
-def train_one(float_model, dataset, method, acc_bits, args):
-    """One row of the result."""
-    start, wide = time.time(), {"weight_bits": 8, "acc_bits": 24}
-    model = a2q.convert(float_model, acc_bits, 4, 4, method, data=dataset.x_train, first=wide, last=wide)
-    found = fit(model, dataset, args.epochs, args.rate, args.batch, args.seed)
-    needed = {layer.name: needed_bits(layer) for layer in accumulator_layers(model)}
-    return {"method": method, "acc_bits": acc_bits, "accuracy": found, "needed": needed, "seconds": time.time() - start}
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=args.smoothing)
+    model.compile(optimizer(schedule), loss, metrics=["accuracy"])
+    return model.fit(batches, epochs=epochs, verbose=2).history
 
 
 def float_network(dataset, args):
-    """The trained float network, kept beside the output."""
-    path = args.output.with_suffix(".float.keras")
+    """The trained float network, kept, with its accuracy."""
+    path = args.keep / "float.weights.h5"
+    model = networks.build("resnet18", input_shape=dataset.x_train.shape[1:], width=args.width)
+    if path.is_file():
+        model.load_weights(path)
+        return model
+    rate = 0.2 * args.float_batch / 256
+
+    def momentum(schedule):  # Keras' weight decay passes the momentum by: 5e-3 is 5e-4 in the loss
+        return keras.optimizers.SGD(schedule(rate), momentum=0.9, nesterov=True, weight_decay=5e-3)
+
+    fit(model, dataset, momentum, args.float_epochs, args.float_batch, args)
+    record = {"epochs": args.float_epochs, "accuracy": keras_accuracy(model, dataset)}
+    storage.write_text(args.keep / "float.json", json.dumps(record) + "\n")
+    model.save_weights(path)
+    return model
+
+
+def started(dataset, method, acc_bits, args):
+    """The converted network before it is trained, kept: choosing its codes takes minutes of a processor, and no GPU."""
+    path = args.keep / f"{method}_{acc_bits}.keras"
     if path.is_file():
         return keras.saving.load_model(path)
-    model = networks.build("resnet18", input_shape=dataset.x_train.shape[1:], width=args.width)
-    fit(model, dataset, args.float_epochs, 0.1, args.batch, args.seed)
+    float_model, papers = float_network(dataset, args), method != "exact"
+    settings = {"first": WIDE, "last": WIDE, "input_bits": 8, "bias_correction": papers}
+    model = a2q.convert(float_model, acc_bits, 4, 4, method, data=dataset.x_train, **settings)
+    if not papers:
+        warm_start(model, float_model, [dataset.x_train[:START_SAMPLES]], START)
     model.save(path)
     return model
+
+
+def train_one(dataset, method, acc_bits, args):
+    """One row, and its program beside it."""
+    keras.utils.set_random_seed(args.seed)
+    begin = time.time()
+    model = started(dataset, method, acc_bits, args)
+    history = fit(
+        model, dataset, lambda schedule: keras.optimizers.Adam(schedule(args.rate)), args.epochs, args.batch, args
+    )
+    row = {
+        "method": method,
+        "acc_bits": acc_bits,
+        "epochs": args.epochs,
+        "keras": keras_accuracy(model, dataset),
+        "training": history["accuracy"],
+        "seconds": round(time.time() - begin),
+    }
+    a2q.integer_model(model).save(program_path(args.keep, row))
+    return row
+
+
+def keras_accuracy(model, dataset):
+    """Of a Keras model's own forward pass."""
+    return accuracy(model.predict(dataset.x_test, batch_size=500, verbose=0), dataset.y_test)
+
+
+def program_path(folder, row):
+    return folder / f"{row['method']}_{row['acc_bits']}.a2q"
+
+
+def measure(row, dataset, folder):
+    """A row with what its integer program shows: accuracy of the golden run, bits needed, zero weights."""
+    program = a2q.load_integer_model(program_path(folder, row))
+    proof = a2q.certify(program)
+    inner = [op.name for op in program.accumulator_ops][1:-1]
+    needed = max(proof.acc_bits[name] for name in inner)
+    assert needed <= row["acc_bits"]
+    return row | {
+        "accuracy": accuracy(program.run(dataset.x_test), dataset.y_test),
+        "needed_bits": needed,
+        "sparsity": statistics.fmean(layer.sparsity for layer in proof.layers if layer.name in inner),
+    }
+
+
+def row_path(folder, method, acc_bits):
+    return folder / f"{method}_{acc_bits}.json"
+
+
+def read_rows(folder):
+    """All rows that a folder holds, the widest accumulators first."""
+    rows = [json.loads(path.read_text()) for path in folder.glob("*_*.json")]
+    return sorted(rows, key=lambda row: (row["method"], -row["acc_bits"]))
+
+
+def markdown(float_accuracy, rows, command):
+    """The table, with the command that made it."""
+    methods = [method for method in ("exact", "a2q+", "a2q") if any(row["method"] == method for row in rows)]
+    found = {(row["method"], row["acc_bits"]): row for row in rows}
+    lines = [
+        "# ResNet-18 on CIFAR-10, W4A4, by accumulator width P",
+        "",
+        f"Made by `{command}`; one seed; test accuracy of the integer program.",
+        "",
+        f"Float: {float_accuracy:.2%}; published float: {PUBLISHED['float']} %.",
+        "",
+        f"| P | {' | '.join(methods)} | A2Q+ published | A2Q published | exact: zero weights |",
+        f"|---|{'---|' * (len(methods) + 3)}",
+    ]
+    for width in sorted({row["acc_bits"] for row in rows}, reverse=True):
+        cells = [found.get((method, width)) for method in methods]
+        shown = [f"{cell['accuracy']:.2%}" if cell else "" for cell in cells]
+        shown += [f"{PUBLISHED[method].get(width, '')} %" for method in ("a2q+", "a2q")]
+        exact = found.get(("exact", width))
+        lines.append(f"| {width} | {' | '.join(shown)} | {exact['sparsity'] if exact else 0:.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def make_missing(dataset, args):
+    """What is asked for and not there, stage by stage, up to --until."""
+    float_network(dataset, args)
+    for width, method in itertools.product(args.widths.split(","), args.methods.split(",")):
+        if args.until == "start":
+            started(dataset, method, int(width), args)
+        elif args.until != "float" and not row_path(args.keep, method, width).is_file():
+            row = train_one(dataset, method, int(width), args)
+            storage.write_text(row_path(args.keep, method, width), json.dumps(row, indent=1) + "\n")
+
+
+def finish(dataset, args):
+    """Run the programs that have not been run, and write the table."""
+    for row in read_rows(args.keep):
+        if "accuracy" not in row:
+            path = row_path(args.keep, row["method"], row["acc_bits"])
+            storage.write_text(path, json.dumps(measure(row, dataset, args.keep), indent=1) + "\n")
+    rows = read_rows(args.keep)
+    command = f"python benchmarks/resnet18.py --data-dir FOLDER --keep FOLDER --float-epochs {args.float_epochs}"
+    command += f" --epochs {args.epochs} --rate {args.rate:g} --batch {args.batch}"
+    kept = json.loads((args.keep / "float.json").read_text())
+    result = {"command": command, "published": PUBLISHED, "float": kept, "rows": rows}
+    storage.write_text(RESULTS / "resnet18.json", json.dumps(result, indent=1) + "\n")
+    storage.write_text(RESULTS / "resnet18.md", markdown(kept["accuracy"], rows, command))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--keep", type=Path, required=True, help="folder for the float network, rows and programs")
     parser.add_argument("--widths", default="16,15,14,13,12")
     parser.add_argument("--methods", default="exact,a2q+,a2q")
     parser.add_argument("--width", type=int, default=64, help="channels of the first stage")
-    parser.add_argument("--float-epochs", type=int, default=200)
+    parser.add_argument("--float-epochs", type=int, default=60)
+    parser.add_argument("--float-batch", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--rate", type=float, default=0.01)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--smoothing", type=float, default=0.1, help="of the labels")
     parser.add_argument("--train", type=int, default=50_000, help="training samples used")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--until", choices=STAGES, default="table", help="stop after this stage")
     args = parser.parse_args()
     keras.utils.set_random_seed(args.seed)
+    args.keep.mkdir(parents=True, exist_ok=True)
     dataset = data.load("cifar10", args.data_dir, images=True).first(args.train)
-    float_model = float_network(dataset, args)
-    result = json.loads(args.output.read_text()) if args.output.is_file() else {"published": PUBLISHED, "rows": []}
-    result["float"] = accuracy(float_model.predict(dataset.x_test, verbose=0), dataset.y_test)
-    done = [(row["method"], row["acc_bits"]) for row in result["rows"]]
-    for acc_bits in map(int, args.widths.split(",")):
-        for method in args.methods.split(","):
-            if (method, acc_bits) not in done:
-                result["rows"].append(train_one(float_model, dataset, method, acc_bits, args))
-                storage.write_text(args.output, json.dumps(result, indent=1) + "\n")
+    make_missing(dataset, args)
+    if args.until == "table":
+        finish(dataset, args)
 
 
 if __name__ == "__main__":

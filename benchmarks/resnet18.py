@@ -110,9 +110,9 @@ def float_network(dataset, args):
 
 def started(dataset, method, acc_bits, args):
     """The converted network before it is trained, kept: choosing its codes takes minutes of a processor, and no GPU."""
-    path = args.keep / f"{method}_{acc_bits}.keras"
+    path = start_path(args.keep, method, acc_bits)
     if path.is_file():
-        return keras.saving.load_model(path)
+        return a2q.load_model(path)
     float_model, papers = float_network(dataset, args), method != "exact"
     settings = {"first": WIDE, "last": WIDE, "input_bits": 8, "bias_correction": papers}
     model = a2q.convert(float_model, acc_bits, 4, 4, method, data=dataset.x_train, **settings)
@@ -152,17 +152,23 @@ def program_path(folder, row):
 
 
 def measure(row, dataset, folder):
-    """A row with what its integer program shows: accuracy of the golden run, bits needed, zero weights."""
+    """A row with what its integer program shows: accuracy, also before training, bits needed, zero weights."""
     program = a2q.load_integer_model(program_path(folder, row))
     proof = a2q.certify(program)
     inner = [op.name for op in program.accumulator_ops][1:-1]
     needed = max(proof.acc_bits[name] for name in inner)
     assert needed <= row["acc_bits"]
+    begun = a2q.integer_model(a2q.load_model(start_path(folder, row["method"], row["acc_bits"])))
     return row | {
         "accuracy": accuracy(program.run(dataset.x_test), dataset.y_test),
+        "before_training": accuracy(begun.run(dataset.x_test), dataset.y_test),
         "needed_bits": needed,
         "sparsity": statistics.fmean(layer.sparsity for layer in proof.layers if layer.name in inner),
     }
+
+
+def start_path(folder, method, acc_bits):
+    return folder / f"{method}_{acc_bits}.keras"
 
 
 def row_path(folder, method, acc_bits):
@@ -177,34 +183,37 @@ def read_rows(folder):
 
 def markdown(float_accuracy, rows, command):
     """The table, with the command that made it."""
-    methods = [method for method in ("exact", "a2q+", "a2q") if any(row["method"] == method for row in rows)]
-    found = {(row["method"], row["acc_bits"]): row for row in rows}
     lines = [
         "# ResNet-18 on CIFAR-10, W4A4, by accumulator width P",
         "",
         f"Made by `{command}`; one seed; test accuracy of the integer program.",
         "",
-        f"Float: {float_accuracy:.2%}; published float: {PUBLISHED['float']} %.",
+        f"Float: {float_accuracy:.2%}; that of the paper {PUBLISHED['float']} %. Published: the A2Q+ paper's.",
         "",
-        f"| P | {' | '.join(methods)} | A2Q+ published | A2Q published | exact: zero weights |",
-        f"|---|{'---|' * (len(methods) + 3)}",
+        "| P | method | accuracy | before training | epochs | zero weights | A2Q+ published | A2Q published |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for width in sorted({row["acc_bits"] for row in rows}, reverse=True):
-        cells = [found.get((method, width)) for method in methods]
-        shown = [f"{cell['accuracy']:.2%}" if cell else "" for cell in cells]
-        shown += [f"{PUBLISHED[method].get(width, '')} %" for method in ("a2q+", "a2q")]
-        exact = found.get(("exact", width))
-        lines.append(f"| {width} | {' | '.join(shown)} | {exact['sparsity'] if exact else 0:.0%} |")
+    for row in rows:
+        shown = [
+            f"{row['accuracy']:.2%}",
+            f"{row['before_training']:.2%}",
+            str(row["epochs"]),
+            f"{row['sparsity']:.0%}",
+        ]
+        shown += [f"{PUBLISHED[method][row['acc_bits']]} %" for method in ("a2q+", "a2q")]
+        lines.append(f"| {row['acc_bits']} | `{row['method']}` | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
 
 
 def make_missing(dataset, args):
     """What is asked for and not there, stage by stage, up to --until."""
-    float_network(dataset, args)
+    if args.until == "float":
+        float_network(dataset, args)
+        return
     for width, method in itertools.product(args.widths.split(","), args.methods.split(",")):
         if args.until == "start":
             started(dataset, method, int(width), args)
-        elif args.until != "float" and not row_path(args.keep, method, width).is_file():
+        elif not row_path(args.keep, method, width).is_file():
             row = train_one(dataset, method, int(width), args)
             storage.write_text(row_path(args.keep, method, width), json.dumps(row, indent=1) + "\n")
 
@@ -216,8 +225,9 @@ def finish(dataset, args):
             path = row_path(args.keep, row["method"], row["acc_bits"])
             storage.write_text(path, json.dumps(measure(row, dataset, args.keep), indent=1) + "\n")
     rows = read_rows(args.keep)
-    command = f"python benchmarks/resnet18.py --data-dir FOLDER --keep FOLDER --float-epochs {args.float_epochs}"
-    command += f" --epochs {args.epochs} --rate {args.rate:g} --batch {args.batch}"
+    shown = ("methods", "widths", "epochs", "float_epochs", "rate", "batch")
+    options = " ".join(f"--{name.replace('_', '-')} {getattr(args, name)}" for name in shown)
+    command = f"python benchmarks/resnet18.py --data-dir FOLDER --keep FOLDER {options}"
     kept = json.loads((args.keep / "float.json").read_text())
     result = {"command": command, "published": PUBLISHED, "float": kept, "rows": rows}
     storage.write_text(RESULTS / "resnet18.json", json.dumps(result, indent=1) + "\n")

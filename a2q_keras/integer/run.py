@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from math import prod
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -29,10 +30,12 @@ from a2q_keras.integer.ops import (
     Upsample,
     sources,
 )
+from a2q_keras.numerics.formats import FixedPoint
 
 EXACT = ((np.float32, 2**24), (np.float64, 2**53), (np.int64, 2**63))  # whole numbers below are exact, and BLAS is fast
 WINDOW_CODES = 2**23  # of the windows laid out at a time, 64 MiB
 TRACE_CODES = 2**22  # of all tensors of the samples that are run at a time, 32 MiB: near the processor's cache
+_MATRICES: WeakKeyDictionary[Dense | Conv, tuple[FixedPoint, np.ndarray]] = WeakKeyDictionary()  # see _matrix
 
 
 def run(program: IntegerProgram, x):
@@ -138,14 +141,24 @@ def _factors(program, op: Dense | Conv, x) -> Iterable:
 
     Both in the fastest type of numbers in which every partial sum is exact.
     """
-    exact = _exact(program, op)
-    x, matrix = x.astype(exact), op.weights.reshape(-1, op.weights.shape[-1]).astype(exact)
+    matrix = _matrix(program, op)
+    x = x.astype(matrix.dtype)
     if isinstance(op, Dense):
         return [(x.reshape(-1, len(matrix)), matrix)]
     windows = _windows(x, op.extent, op.strides, op.pads)[(..., *(slice(None, None, step) for step in op.dilation))]
     windows, inputs = np.moveaxis(windows, len(op.window) + 1, -1), op.weights.shape[-2]
     rows = (windows[..., g * inputs : (g + 1) * inputs].reshape(-1, len(matrix)) for g in range(op.groups))
     return zip(rows, np.split(matrix, op.groups, axis=1))
+
+
+def _matrix(program, op: Dense | Conv) -> np.ndarray:
+    """The weights (K, channels) in the type of `_exact`, made once for all samples and kept as long as the op."""
+    source = program.formats[op.source]
+    kept = _MATRICES.get(op)
+    if kept is None or kept[0] != source:
+        kept = source, op.weights.reshape(-1, op.weights.shape[-1]).astype(_exact(program, op))
+        _MATRICES[op] = kept
+    return kept[1]
 
 
 def _products(rows, weights):

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from keras import ops
 
+from a2q_keras.quantizers.compiled import compiled
+
 GRID = 2.0**-24  # rewards of float32 weights are multiples of this
 LARGEST = 2.0**22  # weights beyond count as this; in float32 a bisection above 2**24 would never settle
 
@@ -24,6 +26,7 @@ def take_units(u, qmax, budget):
     return apply(u, qmax, thresholds(u, qmax, budget))
 
 
+@compiled
 def thresholds(u, qmax, budget):
     """What decides which units are taken: float32 (4, budgets, C).
 
@@ -45,6 +48,7 @@ def shrink(u, qmax, edge):
     return ops.clip(ops.round(left), -qmax, qmax)
 
 
+@compiled
 def apply(u, qmax, thresholds):
     """The codes of `u` (K, C) by given thresholds, as many ties taken as there is room for."""
     level, cut, missing, _ = (thresholds[row] for row in range(4))

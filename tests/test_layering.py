@@ -38,6 +38,7 @@ TABLE = {
     "tools": Row(),
     "numerics": Row(other=("numpy",)),
     "quantizers": Row(("numerics",), ("numpy", *KERAS)),
+    "quantizers.compiled": Row(other=("keras", "jax"), inside=("jax",)),  # the one place that looks behind keras.ops
     "layers": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
     "constraints": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
     "callbacks": Row(("layers", "quantizers", "numerics"), ("numpy", *KERAS)),

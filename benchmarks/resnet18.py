@@ -32,7 +32,7 @@ from a2q_keras.integer import storage
 from a2q_keras.model.post_training.choose import warm_start
 from a2q_keras.numerics.fit import Recipe
 from a2q_keras.zoo import networks
-from a2q_keras.zoo.train import accuracy
+from a2q_keras.zoo.train import score
 
 PUBLISHED = {
     "float": 95.0,
@@ -102,7 +102,7 @@ def float_network(dataset, args):
         return keras.optimizers.SGD(schedule(rate), momentum=0.9, nesterov=True, weight_decay=5e-3)
 
     fit(model, dataset, momentum, args.float_epochs, args.float_batch, args)
-    record = {"epochs": args.float_epochs, "accuracy": keras_accuracy(model, dataset)}
+    record = {"epochs": args.float_epochs, "accuracy": score(model, dataset)["accuracy"]}
     storage.write_text(args.keep / "float.json", json.dumps(record) + "\n")
     model.save_weights(path)
     return model
@@ -110,7 +110,7 @@ def float_network(dataset, args):
 
 def started(dataset, method, acc_bits, args):
     """The converted network before it is trained, kept: choosing its codes takes minutes of a processor, and no GPU."""
-    path = start_path(args.keep, method, acc_bits)
+    path = kept_path(args.keep, method, acc_bits, ".keras")
     if path.is_file():
         return a2q.load_model(path)
     float_model, papers = float_network(dataset, args), method != "exact"
@@ -134,45 +134,34 @@ def train_one(dataset, method, acc_bits, args):
         "method": method,
         "acc_bits": acc_bits,
         "epochs": args.epochs,
-        "keras": keras_accuracy(model, dataset),
+        "keras": score(model, dataset)["accuracy"],
         "training": history["accuracy"],
         "seconds": round(time.time() - begin),
     }
-    a2q.integer_model(model).save(program_path(args.keep, row))
+    a2q.integer_model(model).save(kept_path(args.keep, method, acc_bits, ".a2q"))
     return row
 
 
-def keras_accuracy(model, dataset):
-    """Of a Keras model's own forward pass."""
-    return accuracy(model.predict(dataset.x_test, batch_size=500, verbose=0), dataset.y_test)
-
-
-def program_path(folder, row):
-    return folder / f"{row['method']}_{row['acc_bits']}.a2q"
+def kept_path(folder, method, acc_bits, suffix):
+    """Of a row's start (.keras), record (.json) or integer program (.a2q)."""
+    return folder / f"{method}_{acc_bits}{suffix}"
 
 
 def measure(row, dataset, folder):
     """A row with what its integer program shows: accuracy, also before training, bits needed, zero weights."""
-    program = a2q.load_integer_model(program_path(folder, row))
+    program, begun = (
+        a2q.load_model(kept_path(folder, row["method"], row["acc_bits"], suffix)) for suffix in (".a2q", ".keras")
+    )
     proof = a2q.certify(program)
     inner = [op.name for op in program.accumulator_ops][1:-1]
     needed = max(proof.acc_bits[name] for name in inner)
     assert needed <= row["acc_bits"]
-    begun = a2q.integer_model(a2q.load_model(start_path(folder, row["method"], row["acc_bits"])))
     return row | {
-        "accuracy": accuracy(program.run(dataset.x_test), dataset.y_test),
-        "before_training": accuracy(begun.run(dataset.x_test), dataset.y_test),
+        "accuracy": score(program, dataset)["accuracy"],
+        "before_training": score(a2q.integer_model(begun), dataset)["accuracy"],
         "needed_bits": needed,
         "sparsity": statistics.fmean(layer.sparsity for layer in proof.layers if layer.name in inner),
     }
-
-
-def start_path(folder, method, acc_bits):
-    return folder / f"{method}_{acc_bits}.keras"
-
-
-def row_path(folder, method, acc_bits):
-    return folder / f"{method}_{acc_bits}.json"
 
 
 def read_rows(folder):
@@ -213,16 +202,16 @@ def make_missing(dataset, args):
     for width, method in itertools.product(args.widths.split(","), args.methods.split(",")):
         if args.until == "start":
             started(dataset, method, int(width), args)
-        elif not row_path(args.keep, method, width).is_file():
+        elif not kept_path(args.keep, method, width, ".json").is_file():
             row = train_one(dataset, method, int(width), args)
-            storage.write_text(row_path(args.keep, method, width), json.dumps(row, indent=1) + "\n")
+            storage.write_text(kept_path(args.keep, method, width, ".json"), json.dumps(row, indent=1) + "\n")
 
 
 def finish(dataset, args):
     """Run the programs that have not been run, and write the table."""
     for row in read_rows(args.keep):
         if "accuracy" not in row:
-            path = row_path(args.keep, row["method"], row["acc_bits"])
+            path = kept_path(args.keep, row["method"], row["acc_bits"], ".json")
             storage.write_text(path, json.dumps(measure(row, dataset, args.keep), indent=1) + "\n")
     rows = read_rows(args.keep)
     shown = ("methods", "widths", "epochs", "float_epochs", "rate", "batch")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -16,8 +15,7 @@ from a2q_keras.layers.separable import A2QSeparableConv2D
 from a2q_keras.model.graph import Nodes, functional
 from a2q_keras.numerics.moments import Moments
 
-# float32 values of a layer's rows in one batch: large batches, because each runs the quantizers of all layers before it
-MOST_VALUES = 2**24
+MOST_VALUES = 2**24  # float32 values of a layer's rows or outputs in one batch
 ROWS = 2**15  # that are used of each layer, spread over the samples
 SHIFTS = (0, 8, 16, 24)  # of the digits of a pixel's number
 
@@ -65,21 +63,18 @@ def _length(layer) -> int:
     return prod(layer.kernel.shape[: -2 if hasattr(layer, "depth_multiplier") else -1])
 
 
-def rows(layer, x, chosen=None) -> np.ndarray:
+def rows(layer, x, read, chosen) -> np.ndarray:
     """What the accumulators of a layer multiply by its weights for inputs x, float32 (groups, m, K).
 
-    chosen: numbers of the rows that are wanted, (m,); by default all, the places of one sample after the other.
+    read: see `pixels_read`; chosen: numbers of the rows wanted, (m,), the places of one sample after the other.
     """
-    read = _read(layer, x.shape[1:-1])
-    chosen = np.arange(len(x) * len(read)) if chosen is None else chosen
-    channels = x.shape[-1]
-    pixels = np.pad(np.asarray(x).reshape(len(x), -1, channels), [(0, 0), (1, 0), (0, 0)])  # number 0: the padding
-    found = pixels[(chosen // len(read))[:, None], read[chosen % len(read)]]
-    apart = found.reshape(len(chosen), read.shape[1], groups(layer), -1)
+    pixels = np.pad(x.reshape(len(x), -1, x.shape[-1]), [(0, 0), (1, 0), (0, 0)])  # number 0: the padding
+    sample, place = np.divmod(chosen, len(read))
+    apart = pixels[sample[:, None], read[place]].reshape(len(chosen), read.shape[1], groups(layer), -1)
     return np.moveaxis(apart, 2, 0).reshape(groups(layer), len(chosen), -1)
 
 
-def _read(layer, spatial) -> np.ndarray:
+def pixels_read(layer, spatial) -> np.ndarray:
     """The pixels that each sum of a layer reads, by number from 1, 0 for padding: (places, pixels of a window).
 
     Found with the layer's own arithmetic: it gets the numbers for inputs, digit by digit, for a GPU may round them to
@@ -131,11 +126,11 @@ class Recorder:
             raise ConfigurationError(
                 f"layer {part.name!r} reads NaN or infinity on the calibration data; clean the data or the model"
             )
-        available = len(inputs[0]) * len(_read(part.own, inputs[0].shape[1:-1]))
-        places = None
-        if available > most:
-            places = np.sort(np.random.default_rng([self.seed, start]).choice(available, most, replace=False))
-        return [rows(part.own, x, places) for x in inputs]
+        read = pixels_read(part.own, inputs[0].shape[1:-1])
+        chosen = np.arange(len(inputs[0]) * len(read))
+        if len(chosen) > most:
+            chosen = np.sort(np.random.default_rng([self.seed, start]).choice(len(chosen), most, replace=False))
+        return [rows(part.own, x, read, chosen) for x in inputs]
 
 
 class Values:
@@ -157,7 +152,7 @@ class Values:
         if id(tensor) not in self.made:
             node = next(node for node in self.nodes if node.output_tensors[0] is tensor)
             inputs = [self._of(source) for source in node.input_tensors]
-            self.made[id(tensor)] = _run(keras.Model(node.input_tensors, tensor), inputs)
+            self.made[id(tensor)] = _run(node.operation, inputs, tensor.shape)
             for source in node.input_tensors:
                 self.unread[id(source)] -= 1
                 if not self.unread[id(source)]:
@@ -165,11 +160,8 @@ class Values:
         return self.made[id(tensor)]
 
 
-def _run(model, inputs: list[np.ndarray]) -> np.ndarray:
-    """The outputs of a model of one layer, some samples at a time."""
-    size = max(MOST_VALUES // max(prod(shape[1:]) for shape in (model.output.shape, *(x.shape for x in inputs))), 1)
-    parts = [
-        ops.convert_to_numpy(model([array[start : start + size] for array in inputs], training=False))
-        for start in range(0, len(inputs[0]), size)
-    ]
-    return np.concatenate(parts)
+def _run(layer, inputs: list[np.ndarray], shape) -> np.ndarray:
+    """What a layer makes of its inputs, outputs of a shape (None, ...), some samples at a time."""
+    size = max(MOST_VALUES // max(prod(each[1:]) for each in (shape, *(x.shape for x in inputs))), 1)
+    batches = ([array[start : start + size] for array in inputs] for start in range(0, len(inputs[0]), size))
+    return np.concatenate([ops.convert_to_numpy(layer(x if len(x) > 1 else x[0])) for x in batches])

@@ -8,7 +8,7 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.model.graph import functional
-from a2q_keras.model.post_training.rows import Values, groups, rows
+from a2q_keras.model.post_training.rows import Values, groups, pixels_read, rows
 from a2q_keras.model.record import samples
 
 QUANTIZER = {"input_quantizer": "quantized_relu(4,2)"}
@@ -23,6 +23,11 @@ LAYERS = {
 }
 
 
+def all_rows(layer, x):
+    read = pixels_read(layer, x.shape[1:-1])
+    return rows(layer, x, read, np.arange(len(x) * len(read)))
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_rows_times_columns_are_the_sums(name):
     make, shape = LAYERS[name]
@@ -32,7 +37,7 @@ def test_rows_times_columns_are_the_sums(name):
     x = rng.integers(0, 16, (3, *shape)).astype(np.float32)
     layer.kernel.assign(rng.integers(-7, 8, layer.kernel.shape))
     columns = keras.ops.convert_to_numpy(layer.kernel).reshape(-1, layer._channels)
-    found = [part @ w for part, w in zip(rows(layer, x), np.split(columns, groups(layer), axis=1))]
+    found = [part @ w for part, w in zip(all_rows(layer, x), np.split(columns, groups(layer), axis=1))]
     wanted = keras.ops.convert_to_numpy(layer._linear(x, layer.kernel))
     assert np.array_equal(np.concatenate(found, axis=1), wanted.reshape(-1, layer._channels))
 
@@ -42,7 +47,8 @@ def test_chosen_rows_are_those_of_all():
     layer.build((None, 4, 4, 2))
     x = np.random.default_rng(0).integers(0, 16, (3, 4, 4, 2)).astype(np.float32)
     chosen = np.array([0, 7, 16, 47])
-    assert np.array_equal(rows(layer, x, chosen), rows(layer, x)[:, chosen])
+    found = rows(layer, x, pixels_read(layer, (4, 4)), chosen)
+    assert np.array_equal(found, all_rows(layer, x)[:, chosen])
 
 
 def test_pixels_keep_their_numbers_where_pictures_are_large():
@@ -50,7 +56,7 @@ def test_pixels_keep_their_numbers_where_pictures_are_large():
     layer.build((None, 70_000, 1))
     x = np.zeros((1, 70_000, 1), np.float32)
     x[0, 69_998:, 0] = 1, 2
-    assert rows(layer, x)[0, -2:].tolist() == [[0, 1], [1, 2]]
+    assert all_rows(layer, x)[0, -2:].tolist() == [[0, 1], [1, 2]]
 
 
 class TestValues:
@@ -74,6 +80,12 @@ class TestValues:
         found = {name: values.entering(name)[0, 0] for name in "abcd"}
         assert found == {"a": 0, "b": 1, "c": 1, "d": 3}
         assert ran == ["a", "b"]
+
+    def test_a_layer_may_read_a_tensor_twice(self):
+        x = keras.Input((1,))
+        y = keras.layers.ReLU(name="y")(x)
+        model = keras.Model(x, keras.layers.ReLU(name="z")(keras.layers.Add()([y, y])))
+        assert Values(model, [np.ones((1, 1), np.float32)]).entering("z").item() == 2.0
 
     def test_what_nobody_reads_any_more_is_dropped(self):
         values = Values(self.graph([]), [np.zeros((2, 3), np.float32)])

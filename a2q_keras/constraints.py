@@ -10,9 +10,9 @@ from keras import ops
 from a2q_keras.errors import UnsupportedLayerError
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.quantizers import projection
-from a2q_keras.quantizers.accumulator import Accumulator, exact_budgets
+from a2q_keras.quantizers.accumulator import Accumulator
 from a2q_keras.quantizers.activations import format_of
+from a2q_keras.quantizers.exact import exact_codes, meet_exact_condition
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 INSIDE = 0.49  # of the half step around a code: what rounds to it, on every float32
@@ -50,11 +50,11 @@ class AccumulatorBound(keras.constraints.Constraint):
         channels = prod(kernel.shape[-2:]) if self.depthwise else kernel.shape[-1]
         u = ops.reshape(kernel, (-1, channels)) / self.format.step
         spec = Accumulator(self.acc_bits, self.format.bits, FixedPoint(self.input_bits, 0, self.input_signed))
-        budgets = exact_budgets(ops.zeros((channels,)), spec)
-        codes = projection.take_units(u, spec.qmax, budgets)
+        bias = ops.zeros((channels,))
+        codes = exact_codes(u, bias, spec)
         near = ops.clip(u, codes - INSIDE, codes + INSIDE)
         own = ops.clip(ops.round(u), float(self.format.lo), float(self.format.hi))
-        moved = ops.where(_fits(own, budgets), u, near)
+        moved = ops.where(meet_exact_condition(own, bias, spec), u, near)
         return ops.reshape(moved * self.format.step, kernel.shape)
 
     def get_config(self):
@@ -65,9 +65,3 @@ class AccumulatorBound(keras.constraints.Constraint):
             "input_signed": self.input_signed,
             "depthwise": self.depthwise,
         }
-
-
-def _fits(codes, budgets):
-    """Whether the units of each column (K, C) are within its budgets: bool (C,)."""
-    sides = [ops.abs(codes)] if budgets.shape[0] == 1 else [ops.relu(codes), ops.relu(-codes)]
-    return ops.all(ops.stack([ops.sum(side, axis=0) for side in sides]) <= budgets, axis=0)

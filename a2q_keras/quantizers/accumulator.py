@@ -88,25 +88,19 @@ def together(columns, k: int, spec: Accumulator):
     return ops.reshape(split, (-1, split.shape[-1]))[:k]
 
 
-def exact_budgets(bias, spec: Accumulator):
-    """Units that fit: float32 (2, C), above and below zero, for inputs from zero up; (1, C), both together, otherwise.
-
-    headroom // largest input, in int32 so that nothing rounds.
-    """
+def headroom(bias, spec: Accumulator):
+    """What the bias codes (C,) leave of the accumulator above and below zero, int32 so that nothing rounds."""
     bias = ops.cast(bias, "int32")
-    upward = spec.most - ops.maximum(bias, 0)
-    downward = ops.minimum(bias, 0) + spec.most + (spec.acc_bits < INT32_BITS)
-    rows = [upward, downward] if spec.input.lo == 0 else [ops.minimum(upward, downward)]
-    return _whole_units(ops.stack(rows), max(spec.input.hi, -spec.input.lo, 1))
+    return spec.most - ops.maximum(bias, 0), ops.minimum(bias, 0) + spec.most + (spec.acc_bits < INT32_BITS)
 
 
 def l1_budgets(bias, spec: Accumulator, zero_centered):
     """The A2Q bounds in units: float32 (1, C), both signs together; zero-centred (2, C), above and below zero."""
     left = ops.maximum(spec.most - ops.abs(ops.cast(bias, "int32")), 0)
     if zero_centered:
-        return _whole_units(ops.stack([left, left]), 2**spec.input.bits - 1)
-    return _whole_units(left[None], 2 ** (spec.input.bits - spec.input.signed))
+        return whole_units(ops.stack([left, left]), 2**spec.input.bits - 1)
+    return whole_units(left[None], 2 ** (spec.input.bits - spec.input.signed))
 
 
-def _whole_units(left, largest):
+def whole_units(left, largest):
     return ops.cast(ops.minimum(left // min(largest, 2**INT32_BITS - 1), 2**COUNTABLE_BITS), "float32")

@@ -6,7 +6,8 @@ from keras import ops
 
 from a2q_keras.numerics import tiles
 from a2q_keras.quantizers import projection
-from a2q_keras.quantizers.accumulator import Accumulator, apart, exact_budgets, together
+from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, apart, headroom, together, whole_units
+from a2q_keras.quantizers.split import split
 from a2q_keras.quantizers.ste import with_gradient
 
 TIE_GUARD = 1 + 2.0**-22
@@ -27,10 +28,10 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     kernel, bias = apart(kernel, bias, spec)
     u = ops.stop_gradient(kernel * (1.0 / scale))
     if held is None:
-        found = projection.thresholds(u, spec.qmax, exact_budgets(ops.stop_gradient(bias), spec))
-        codes, share = projection.apply(u, spec.qmax, found), found[3]
+        found = projection.thresholds(u, spec.qmax, _budgets(u, ops.stop_gradient(bias), spec))
+        codes, share = projection.apply(u, spec.qmax, found), _share(found, spec)
     else:
-        codes, share = projection.shrink(u, spec.qmax, held[0]), held[1]
+        codes, share = projection.shrink(u, spec.qmax, held[0]), held[1][: _prices_of(spec)]
     values = codes * scale
     found = with_gradient(lambda kernel: (values, lambda up: up + _prices(up, u, codes, share)), kernel)
     return together(found, k, spec)
@@ -40,46 +41,86 @@ def thresholds(u, bias, spec: Accumulator):
     """What `exact` can be given as `held` for u = w / s: float32 (2, budgets, C), with tiles (2, budgets, tiles * C).
 
     The edge up to which weights shrink to zero (`projection.shrink`), just above any ties, which are left out; and the
-    share of the budget for each weight that draws on it (`projection.thresholds`).
+    share of the budget for each weight that draws on it.
     """
     u, bias = apart(u, ops.stop_gradient(bias), spec)
-    found = projection.thresholds(u, spec.qmax, exact_budgets(bias, spec))
-    level, cut, missing, share = (found[row] for row in range(4))
+    found = projection.thresholds(u, spec.qmax, _budgets(u, bias, spec))
+    level, cut, missing = (found[row] for row in range(3))
     edge = level + cut
-    return ops.stack([ops.where(missing > 0.5, edge * TIE_GUARD + projection.GRID, edge), share])
+    edge = ops.where(missing > 0.5, edge * TIE_GUARD + projection.GRID, edge)
+    return ops.stack([edge, ops.broadcast_to(_share(found, spec), edge.shape)])
 
 
 def thresholds_shape(k: int, channels: int, spec: Accumulator) -> tuple[int, int, int]:
-    """The shape of `thresholds`: one budget per sign for inputs from zero up, else one for both signs."""
-    return 2, 2 if spec.input.lo == 0 else 1, channels * tiles.count(k, spec.tile)
+    """The shape of `thresholds`: one budget for both signs where inputs reach as far down as up, else one per sign."""
+    return 2, 1 if spec.input.lo == -spec.input.hi else 2, channels * tiles.count(k, spec.tile)
 
 
 def exact_codes(u, bias, spec: Accumulator):
-    """The twin of `numerics.projection.project_codes`, float32, for inputs from zero up and for symmetric inputs.
-
-    Other signed inputs [lo, hi] are taken as [-h, h], h = max(-lo, hi), which is sound: two's complement has one more
-    code below zero than above.
-    """
+    """The twin of `numerics.projection.project_codes`: float32 codes (K, C) of u = w / s for bias codes (C,)."""
     columns, bias = apart(u, bias, spec)
-    return together(projection.take_units(columns, spec.qmax, exact_budgets(bias, spec)), u.shape[0], spec)
+    return together(projection.take_units(columns, spec.qmax, _budgets(columns, bias, spec)), u.shape[0], spec)
+
+
+def meet_exact_condition(codes, bias, spec: Accumulator):
+    """Whether whole `codes` (K, C) fit with the bias codes (C,): bool (C,), without tiles."""
+    above, below = (ops.cast(ops.sum(ops.relu(side), axis=0), "int32") for side in (codes, -codes))
+    upward, downward = headroom(bias, spec)
+    return ops.logical_and(_fit(above, below, upward, spec.input), _fit(below, above, downward, spec.input))
+
+
+def _fit(same, opposite, room, inputs):
+    """hi*same - lo*opposite <= room, without leaving int32."""
+    hi, low = (min(end, 2**INT32_BITS - 1) for end in (inputs.hi, -inputs.lo))
+    most = room // hi if hi else same
+    left = room - hi * ops.minimum(same, most)
+    return ops.logical_and(same <= most, opposite <= left // low) if low else same <= most
+
+
+def _budgets(u, bias, spec):
+    """Units that fit: float32 (2, C), above and below zero; for symmetric inputs (1, C), both together."""
+    upward, downward = headroom(bias, spec)
+    lo, hi = spec.input.lo, spec.input.hi
+    if lo == 0:
+        return whole_units(ops.stack([upward, downward]), max(hi, 1))
+    if lo == -hi:
+        return whole_units(ops.minimum(upward, downward)[None], hi)
+    if hi == 0:
+        return whole_units(ops.stack([downward, upward]), -lo)
+    if hi > spec.most:
+        return ops.zeros((2, bias.shape[0]))
+    return split(u, spec.qmax, upward, downward, hi)
+
+
+def _prices_of(spec) -> int:
+    """How many prices a column has: one per sign where each has a budget of its own, as for inputs from zero up."""
+    return 2 if 0 in (spec.input.lo, spec.input.hi) else 1
+
+
+def _share(found, spec):
+    """1 / (weights that draw on what has one price), 0 where that is not used up: float32 (prices, C)."""
+    drawing, full = found[3], found[4]
+    if _prices_of(spec) == 1:
+        drawing, full = ops.sum(drawing, axis=0, keepdims=True), ops.max(full, axis=0, keepdims=True)
+    return full / ops.maximum(drawing, 1.0)
 
 
 def _prices(gradient, u, codes, share):
     """What is added to the gradient (K, C) of weights u, toward zero: what a unit of its budget is worth.
 
-    share (budgets, C): 1 over the number of weights that draw on a budget, 0 where it is not used up.  Where the worth
-    is negative, because the loss asks for smaller weights, those projected to zero pay nothing.
+    share: as `_share` gives it.  Where the worth is negative, because the loss asks for smaller weights, those
+    projected to zero pay nothing.
     """
     side = ops.sign(codes)
-    worth = -share * _by_budget(gradient, side, share.shape[0])
+    worth = -share * _by_price(gradient, side, share.shape[0])
     return _toward_zero(ops.sign(u), ops.relu(worth)) + _toward_zero(side, ops.minimum(worth, 0.0))
 
 
-def _by_budget(gradient, side, budgets):
+def _by_price(gradient, side, prices):
     """The sum of the gradient over the weights above and below zero, (2, C), or both, (1, C), toward larger ones."""
     along = gradient * side
     total = ops.sum(along, axis=0)
-    if budgets == 1:
+    if prices == 1:
         return total[None]
     above = 0.5 * (ops.sum(along * side, axis=0) + total)  # comparisons and selections would take several times as long
     return ops.stack([above, total - above])

@@ -28,15 +28,15 @@ def take_units(u, qmax, budget):
 
 @compiled
 def thresholds(u, qmax, budget):
-    """What decides which units are taken: float32 (4, budgets, C).
+    """What decides which units are taken: float32 (5, budgets, C).
 
-    level + cut, the reward above which units are taken; how many of the ties at it are taken besides; and the share of
-    the budget that each weight drawing on it stands for, 1 / (weights above zero), or 0 where all units fit.
+    level + cut, the reward above which units are taken; how many of the ties at it are taken besides; how many weights
+    draw on the budget; and 1 where it is used up, 0 where all units fit.
     """
     rows = ops.clip(ops.transpose(u), -LARGEST, LARGEST)
     sides = [ops.abs(rows)] if budget.shape[0] == 1 else [ops.relu(rows), ops.relu(-rows)]
     found = _search(ops.concatenate(sides, axis=0), qmax, ops.reshape(budget, (-1,)))
-    return ops.reshape(ops.stack(found), (4, *budget.shape))
+    return ops.reshape(ops.stack(found), (5, *budget.shape))
 
 
 def shrink(u, qmax, edge):
@@ -51,7 +51,24 @@ def shrink(u, qmax, edge):
 @compiled
 def apply(u, qmax, thresholds):
     """The codes of `u` (K, C) by given thresholds, as many ties taken as there is room for."""
-    level, cut, missing, _ = (thresholds[row] for row in range(4))
+    level, cut, missing = (thresholds[row] for row in range(3))
+    codes, ties = _surely(u, qmax, level, cut)
+    above = u > 0
+    sides = [ties] if missing.shape[0] == 1 else [ties & above, ties & ~above]
+    return ops.sign(u) * _fill(codes, [ops.cast(side, "float32") for side in sides], missing)
+
+
+def above_zero(u, qmax, total):
+    """How many of the best `total` units (C,) of `u` (K, C) are above zero, of equally good ones as many as there are:
+    float32 (C,)."""
+    found = thresholds(u, qmax, total[None])
+    codes, ties = _surely(u, qmax, found[0], found[1])
+    above = ops.cast(u > 0, "float32")
+    return ops.sum(codes * above, axis=0) + ops.minimum(ops.sum(ops.cast(ties, "float32") * above, axis=0), found[2][0])
+
+
+def _surely(u, qmax, level, cut):
+    """(codes without their sign and without ties, where a tie could add a unit), each (K, C)."""
     above, magnitude = u > 0, ops.minimum(ops.abs(u), LARGEST)
     units = ops.ceil(magnitude - 0.5)
     reward = magnitude - units + 0.5
@@ -59,9 +76,7 @@ def apply(u, qmax, thresholds):
     at_level = (left > 0) & (left <= qmax)
     edge = ops.where(above, cut[0], cut[-1])
     codes = ops.clip(left - 1.0, 0.0, qmax) + ops.cast(at_level & (reward > edge), "float32")
-    ties = at_level & (reward == edge)
-    sides = [ties] if missing.shape[0] == 1 else [ties & above, ties & ~above]
-    return ops.sign(u) * _fill(codes, [ops.cast(side, "float32") for side in sides], missing)
+    return codes, at_level & (reward == edge)
 
 
 def _fill(codes, sides, missing):
@@ -82,7 +97,7 @@ def _fill(codes, sides, missing):
 
 
 def _search(magnitude, qmax, budget):
-    """`thresholds` of rows (R, K) with budgets (R,): level, cut, missing, share, each (R,)."""
+    """`thresholds` of rows (R, K) with budgets (R,): level, cut, missing, drawing, full, each (R,)."""
     units = ops.ceil(magnitude - 0.5)
     reward = magnitude - units + 0.5
     full = _total(ops.minimum(units, qmax)) > budget
@@ -92,7 +107,7 @@ def _search(magnitude, qmax, budget):
     missing = budget - _total(ops.clip(left - 1.0, 0.0, qmax))
     cut, taken = _cut(keys, missing)
     drawing = _count((left > 1) | (keys > cut[:, None]))
-    return level, cut, ops.where(full, missing - taken, 0.0), ops.cast(full, "float32") / ops.maximum(drawing, 1.0)
+    return level, cut, ops.where(full, missing - taken, 0.0), drawing, ops.cast(full, "float32")
 
 
 def _total(rows):

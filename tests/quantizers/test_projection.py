@@ -119,13 +119,13 @@ def test_thresholds_without_ties_alone_give_the_codes(rows):
     budget = np.stack([budgets(u, 7, seed) for seed in range(rows)])
     values, room = tensors(u, budget)
     found = trained.thresholds(values, 7.0, room)
-    level, cut, missing, share = ops.convert_to_numpy(found)
+    level, cut, missing, drawing, full = ops.convert_to_numpy(found)
     codes = ops.convert_to_numpy(trained.shrink(values, 7.0, found[0] + found[1]))
     assert not missing.any() and np.array_equal(codes, reference(u, 7, budget))
     for row, side in enumerate([np.abs(u)] if rows == 1 else [u, -u]):
-        full = share[row] > 0
-        drawing = (side > level[row] + cut[row] + np.float32(0.5)).sum(axis=0)
-        assert np.array_equal(np.rint(1 / share[row][full]), np.maximum(drawing[full], 1))
+        assert np.array_equal(drawing[row], (side > level[row] + cut[row] + np.float32(0.5)).sum(axis=0))
+        wanted = np.clip(np.ceil(side - 0.5), 0, 7).sum(axis=0)
+        assert np.array_equal(full[row], wanted > budget[row])
 
 
 @pytest.mark.parametrize("large", [1e8, 1e30, np.inf, np.nan])

@@ -9,6 +9,7 @@ from a2q_keras.numerics import bounds, quantize
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.numerics.projection import project_codes
 from a2q_keras.quantizers import weights
+from a2q_keras.quantizers.exact import meet_exact_condition
 from tests.backend import compiled, gradients, tensors
 
 K, CHANNELS = 33, 12
@@ -18,16 +19,12 @@ INPUTS = {
     "unsigned_8bits": FixedPoint(8, 8, signed=False),
     "symmetric_2bits": FixedPoint(2, 1, signed=True, symmetric=True),
     "symmetric_5bits": FixedPoint(5, 3, signed=True, symmetric=True),
+    "signed_1bit": FixedPoint(1, 0, signed=True),
+    "signed_2bits": FixedPoint(2, 0, signed=True),
     "signed_4bits": FixedPoint(4, 3, signed=True),
 }
 ACC_BITS = [2, 3, 5, 7, 9, 11, 13, 16, 23, 24, 25, 31, 32, 33, 64]
 UNSIGNED = INPUTS["unsigned_4bits"]
-
-
-def hull(format) -> tuple[int, int]:
-    """The input codes the twin counts with: two's complement is taken as symmetric."""
-    h = max(-format.lo, format.hi)
-    return (0, h) if format.lo == 0 else (-h, h)
 
 
 def biases(acc_bits: int, rng) -> np.ndarray:
@@ -43,6 +40,8 @@ def draws(seed: int, kind: str = "random") -> np.ndarray:
     u = rng.normal(size=(K, CHANNELS)) * rng.uniform(0.3, 6, CHANNELS)
     if kind == "halves":
         u = np.rint(2 * u) / 2
+    if kind == "lopsided":
+        u += 3 * rng.normal(size=CHANNELS)
     if kind == "equal":
         u = np.tile(u[0], (K, 1))
     return u.astype(np.float32)
@@ -56,13 +55,12 @@ def codes_of(values, scale=1.0) -> np.ndarray:
 
 @pytest.mark.parametrize("format", INPUTS.values(), ids=INPUTS)
 def test_exact_codes_are_those_of_project_codes(format):
-    lo, hi = hull(format)
     for seed, acc_bits in enumerate(ACC_BITS):
         spec, bias = weights.Accumulator(acc_bits, 4, format), biases(acc_bits, np.random.default_rng(seed))
-        for kind in ("random", "halves", "equal"):
+        for kind in ("random", "halves", "equal", "lopsided"):
             u = draws(seed, kind)
             found = codes_of(weights.exact_codes(*tensors(u, bias), spec))
-            assert np.array_equal(found, project_codes(u, 4, acc_bits, lo, hi, bias)), (acc_bits, kind)
+            assert np.array_equal(found, project_codes(u, 4, acc_bits, format.lo, format.hi, bias)), (acc_bits, kind)
 
 
 @pytest.mark.parametrize("weight_bits", [2, 3, 8, 12])
@@ -74,6 +72,14 @@ def test_exact_codes_of_other_weight_widths(weight_bits):
         assert np.array_equal(found, project_codes(u, weight_bits, acc_bits, 0, 15, bias))
 
 
+def test_twos_complement_inputs_leave_more_room_than_their_symmetric_hull():
+    """With codes -16 to 15 and 7 bits 4 units fit (64 <= 64, 62 <= 63), counted as -16 to 16 only 3."""
+    u = np.array([[1.0], [1.0], [-1.0], [-1.0], [0.75]])
+    spec = weights.Accumulator(7, 4, FixedPoint(5, 0, signed=True))
+    assert codes_of(weights.exact_codes(*tensors(u, [0.0]), spec)).ravel().tolist() == [1, 1, -1, -1, 0]
+    assert codes_of(weights.exact_codes(*tensors(-np.ones((5, 1)), [0.0]), spec)).sum() == -3  # 4 * 16 > 63
+
+
 @pytest.mark.parametrize("format", INPUTS.values(), ids=INPUTS)
 def test_exact_weights_are_codes_that_fit(format):
     spec, scale = weights.Accumulator(9, 4, format), 2.0**-3
@@ -81,6 +87,28 @@ def test_exact_weights_are_codes_that_fit(format):
     codes = codes_of(weights.exact(*tensors(kernel, scale, bias), spec), scale).astype(int)
     least, most = bounds.acc_range(codes, format.lo, format.hi, bias)
     assert least.min() >= -256 and most.max() <= 255 and codes.any()
+
+
+@pytest.mark.parametrize("format", INPUTS.values(), ids=INPUTS)
+def test_which_codes_meet_the_exact_condition(format):
+    rng = np.random.default_rng(4)
+    for acc_bits in (2, 5, 9, 12, 30, 31):
+        bias = rng.integers(-(2 ** (acc_bits - 1)), 2 ** (acc_bits - 1), CHANNELS) // 4
+        codes = rng.integers(-8, 8, (K, CHANNELS)) * (rng.random((K, CHANNELS)) < np.linspace(0, 1, CHANNELS))
+        fits = meet_exact_condition(*tensors(codes, bias), weights.Accumulator(acc_bits, 4, format))
+        wanted = bounds.min_acc_bits(codes, format.lo, format.hi, bias) <= acc_bits
+        assert np.array_equal(ops.convert_to_numpy(fits), wanted)
+
+
+@pytest.mark.parametrize("bits", [24, 30, 31, 32])
+def test_exact_codes_of_very_wide_inputs_fit(bits):
+    """Budgets are counted in int32, of accumulators up to 31 bits."""
+    format = FixedPoint(bits, 0, signed=True)
+    for acc_bits in (bits - 1, bits, bits + 1, 64):
+        spec, bias = weights.Accumulator(acc_bits, 4, format), np.zeros(CHANNELS)
+        codes = codes_of(weights.exact_codes(*tensors(draws(1), bias), spec)).astype(int)
+        least, most = bounds.acc_range(codes, format.lo, format.hi)
+        assert bounds.bits_for(least, most).max() <= min(acc_bits, 31)
 
 
 A2Q_CASES = [(acc_bits, name) for acc_bits in (6, 9, 12, 16, 24) for name in ("unsigned_4bits", "signed_4bits")]
@@ -257,11 +285,11 @@ class TestGradientOfExact:
             assert np.array_equal((-found * np.sign(kernel) > 0)[clear], (own > worth)[clear])
 
     def sides(self, kernel, format):
-        """The weights of each budget, taken up or not."""
-        return [kernel > 0, kernel < 0] if format.lo == 0 else [kernel != 0]
+        """The weights of each price, taken up or not."""
+        return [kernel > 0, kernel < 0] if 0 in (format.lo, format.hi) else [kernel != 0]
 
     def along(self, gradient, kernel, side, acc_bits, format):
-        """The sum of a gradient over the weights that draw on a budget, toward larger magnitudes, (C,)."""
+        """The sum of a gradient over the weights that share a price, toward larger magnitudes, (C,)."""
         return (np.sign(self.codes(kernel, acc_bits, format)) * gradient * side).sum(axis=0)
 
     @pytest.mark.parametrize("acc_bits", [2, 4, 9, 24, 64])

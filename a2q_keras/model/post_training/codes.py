@@ -16,8 +16,7 @@ def target(layer) -> Target:
     A layer takes the inputs [lo, hi] of a signed format as [-h, h], h = max(-lo, hi).
     """
     format = layer.input_format
-    most = max(format.hi, -format.lo)
-    return Target(min(layer.acc_bits, INT32_BITS), layer.weight_bits, -most if format.lo else 0, most, layer.tile)
+    return Target(min(layer.acc_bits, INT32_BITS), layer.weight_bits, format.lo, format.hi, layer.tile)
 
 
 def set_codes(layer, codes, bias, exponent: int):

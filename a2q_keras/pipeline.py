@@ -70,11 +70,12 @@ def load_model(path):
     import qkeras  # noqa: F401  registers its layers
 
     from a2q_keras import constraints  # noqa: F401  registers ours, as do
-    from a2q_keras.layers import activation, batchnorm, conv, dense, separable  # noqa: F401
+    from a2q_keras.layers import activation, batchnorm, conv, dense, separable, start  # noqa: F401
     from a2q_keras.quantizers import bits  # noqa: F401
 
     try:
-        return keras.saving.load_model(path)
+        with start.values_follow():
+            return keras.saving.load_model(path)
     except A2QError:
         raise
     except Exception as error:

@@ -9,6 +9,7 @@ import pytest
 import a2q_keras as a2q
 from a2q_keras import pipeline
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, FileError, UnsupportedLayerError
+from a2q_keras.layers import start
 from tests.models import inputs, two_layers
 from tests.programs import needs_gxx
 from tests.strategies import mlp, tiled
@@ -69,6 +70,15 @@ def test_load_reads_models_and_programs(tmp_path):
     a2q.integer_model(model).save(tmp_path / "p.a2q")
     loaded = [pipeline.load_model(tmp_path / name) for name in ("m.keras", "p.a2q")]
     assert len({a2q.integer_model(part).digest() for part in (model, *loaded)}) == 1
+
+
+def test_loading_fits_no_scale_that_the_file_gives(tmp_path, monkeypatch):
+    model = two_layers()
+    model.save(tmp_path / "m.keras")
+    monkeypatch.setattr(start.quantize, "search_scale_log2", lambda *args: pytest.fail("it searched"))
+    assert a2q.integer_model(pipeline.load_model(tmp_path / "m.keras")).digest() == a2q.integer_model(model).digest()
+    with pytest.raises(pytest.fail.Exception, match="it searched"):  # a layer that is built otherwise does
+        two_layers()
 
 
 @pytest.mark.parametrize("name, words", [("none.keras", "no such file"), ("bad.keras", "not a whole .keras file")])

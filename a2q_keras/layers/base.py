@@ -167,7 +167,7 @@ class AccumulatorAware:
         return self.kernel.shape[-1]
 
     def _initial_scale_log2(self, shape, dtype=None):
-        return ops.cast(start.scale_log2(self), dtype or "float32")
+        return ops.cast(start.initial_scale_log2(self), dtype or "float32")
 
     def _initial_norm_log2(self, shape, dtype=None):
         return ops.cast(start.norm_log2(self), dtype or "float32")

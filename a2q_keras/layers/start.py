@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import numpy as np
 from keras import ops
 
 from a2q_keras.errors import A2QError
 from a2q_keras.numerics import bounds, quantize, tiles
 from a2q_keras.quantizers import weights
+
+_values_follow = ContextVar("values_follow", default=False)
+
+
+@contextmanager
+def values_follow():
+    """Layers built in here look for no scale, because a file is about to give it: the search takes seconds."""
+    token = _values_follow.set(True)
+    try:
+        yield
+    finally:
+        _values_follow.reset(token)
+
+
+def initial_scale_log2(layer) -> int:
+    """What a layer that is built takes: `scale_log2`, or 0 where values follow."""
+    return 0 if _values_follow.get() else scale_log2(layer)
 
 
 def scale_log2(layer) -> int:

@@ -85,19 +85,21 @@ class a2q_bits(BaseQuantizer):
         least = _covering(ops.max(ops.abs(columns)) / self.spec.qmax)
         if self.method in weights.LEARNED_NORM:
             return least
-        bias = ops.zeros((columns.shape[1],))
         # the largest weight saturates at most twofold, and a tight bound wants coarser codes
-        exponents = [least + float(step) for step in range(-1, self.weight_bits + 1)]
-        errors = [self._error(columns, bias, exponent) for exponent in exponents]
-        return ops.take(ops.stack(exponents), ops.argmin(ops.stack(errors)))
+        exponents = least + ops.arange(-1.0, self.weight_bits + 1.0)
+        return ops.take(exponents, ops.argmin(self._errors(columns, exponents)))
 
-    def _error(self, columns, bias, exponent):
-        scale = exp2(exponent)
-        u = columns / scale
-        codes = (
-            weights.exact_codes(u, bias, self.spec) if self.method == "exact" else weights.nearest_codes(u, self.spec)
-        )
-        return ops.sum(ops.square(codes * scale - columns))
+    def _errors(self, columns, exponents):
+        """||s q(w/s) - w||**2 of weights (K, C) for each exponent, all in one projection, which compiles faster."""
+        count, channels = exponents.shape[0], columns.shape[1]
+        wide, scale = ops.tile(columns, (1, count)), ops.repeat(exp2(exponents), channels)
+        u = wide * (1.0 / scale)
+        if self.method == "exact":
+            codes = weights.exact_codes(u, ops.zeros((count * channels,)), self.spec)
+        else:
+            codes = weights.nearest_codes(u, self.spec)
+        by_channel = ops.sum(ops.square(codes * scale - wide), axis=0)
+        return ops.sum(ops.reshape(by_channel, (count, channels)), axis=1)
 
     def max(self):
         """The largest value, if the scale is fixed; else 1, as QKeras' quantizers with a scale of their own say."""

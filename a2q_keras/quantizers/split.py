@@ -26,25 +26,43 @@ def split(u, qmax, upward, downward, hi):
     equally good pairs the one of fewer units, then of more above zero; worth is compared in float32.
     """
     u = ops.clip(u, -projection.LARGEST, projection.LARGEST)
+    most = _most(u, qmax, upward, downward, hi)
+    free = _above(u, qmax, most)
+    above = _within(free, most, upward, downward, hi)
+    least = ops.maximum(most - (ops.abs(free - above) + hi - 1) // hi, 0)  # there all may have the sign they want
 
-    def pair(total):
-        free = ops.cast(projection.above_zero(u, qmax, ops.cast(total, "float32")), "int32")
-        above = ops.minimum(ops.maximum(free, total - (upward - hi * total)), downward - hi * total)
-        return free - above, ops.cast(ops.stack([above, total - above]), "float32")
-
-    def unsettled(least, most):
+    def unsettled(least, most, above):
         return ops.any(least < most)
 
-    def halve(least, most):
+    def halve(least, most, above):
         middle = (least + most) // 2
-        fewer, more = (projection.take_units(u, qmax, pair(total)[1]) for total in (middle, middle + 1))
-        better = ops.sum((more - fewer) * (u - 0.5 * (more + fewer)), axis=0) > 0
-        return ops.where(better, ops.minimum(middle + 1, most), least), ops.where(better, most, middle)
+        (fewer, more), better = _compared(u, qmax, middle, upward, downward, hi)
+        above = ops.where(least < most, ops.where(better, more, fewer), above)
+        return ops.where(better, ops.minimum(middle + 1, most), least), ops.where(better, most, middle), above
 
-    most = _most(u, qmax, upward, downward, hi)
-    moved, _ = pair(most)
-    least = ops.maximum(most - (ops.abs(moved) + hi - 1) // hi, 0)  # there every unit may have the sign it wants
-    return pair(ops.while_loop(unsettled, halve, (least, most))[0])[1]
+    total, _, above = ops.while_loop(unsettled, halve, (least, most, above))
+    return ops.cast(ops.stack([above, total - above]), "float32")
+
+
+def _compared(u, qmax, total, upward, downward, hi):
+    """(units above zero of `total` and of `total` + 1 units, whether the latter are worth more), side by side."""
+    wide, totals = ops.tile(u, (1, 2)), ops.concatenate([total, total + 1])
+    room = (ops.tile(upward, 2), ops.tile(downward, 2))
+    above = _within(_above(wide, qmax, totals), totals, *room, hi)
+    codes = projection.take_units(wide, qmax, ops.cast(ops.stack([above, totals - above]), "float32"))
+    fewer, more = ops.split(codes, 2, axis=1)
+    worth = ops.sum((more - fewer) * (u - 0.5 * (more + fewer)), axis=0)
+    return ops.split(above, 2), worth > 0
+
+
+def _above(u, qmax, total):
+    """How many of the best `total` units are above zero, were there no other limit: int32 (C,)."""
+    return ops.cast(projection.above_zero(u, qmax, ops.cast(total, "float32")), "int32")
+
+
+def _within(above, total, upward, downward, hi):
+    """The nearest count of units above zero to `above` that fits."""
+    return ops.minimum(ops.maximum(above, total - (upward - hi * total)), downward - hi * total)
 
 
 def _most(u, qmax, upward, downward, hi):

@@ -127,7 +127,7 @@ def _by_price(gradient, side, prices):
 
 
 def _toward_zero(side, prices):
-    """prices (budgets, C), toward zero for weights on `side` (K, C) of it: those above, those below, or both alike."""
+    """prices (1 or 2, C), toward zero for weights on `side` (K, C) of it: those above, those below, or both alike."""
     if prices.shape[0] == 1:
         return side * prices[0]
     return side * (0.5 * (prices[0] + prices[1]) + side * (0.5 * (prices[0] - prices[1])))

@@ -11,10 +11,7 @@ INT32_BITS = 31  # the layers count their budgets in int32
 
 
 def target(layer) -> Target:
-    """What codes must fit so that the layer's own projection leaves them alone.
-
-    A layer takes the inputs [lo, hi] of a signed format as [-h, h], h = max(-lo, hi).
-    """
+    """What codes must fit so that the layer's own projection leaves them alone."""
     format = layer.input_format
     return Target(min(layer.acc_bits, INT32_BITS), layer.weight_bits, format.lo, format.hi, layer.tile)
 

@@ -10,6 +10,7 @@ from keras import ops
 from a2q_keras.quantizers import projection
 from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, l1_budgets
 from a2q_keras.quantizers.ste import with_gradient
+from a2q_keras.quantizers.sums import column_sum
 
 LN2 = math.log(2.0)
 LEAST_LIMIT = 1e-6  # of a channel whose bias takes everything, so that its logarithm is finite
@@ -37,11 +38,11 @@ def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_cente
 
         def backward(upstream):
             inside = ops.where(ops.abs(u) <= spec.qmax, upstream, 0.0)
-            along = ops.sum(inside * v, axis=0) / length
+            along = column_sum(inside * v) / length
             to_v = (norm / length) * (inside - ops.sign(v) * along)
             to_norm = ops.where(trained < cap, along, 0.0)  # a capped norm has the penalty instead
-            to_scale = ops.sum(ops.sum(upstream * q, axis=0) - to_norm * norm / scale)
-            return to_v - ops.mean(to_v, axis=0) if zero_centered else to_v, to_norm, to_scale
+            to_scale = ops.sum(column_sum(upstream * q) - to_norm * norm / scale)
+            return to_v - column_sum(to_v) / v.shape[0] if zero_centered else to_v, to_norm, to_scale
 
         return scale * q, backward
 
@@ -57,12 +58,12 @@ def norm_penalty(norm_log2, scale, bias, spec: Accumulator, zero_centered=False)
 def _centred(v):
     """v - mean(v) per channel.  The first weight is taken off before, so that equal weights give zeros, not noise."""
     v = v - v[:1]
-    return v - ops.mean(v, axis=0)
+    return v - column_sum(v) / v.shape[0]
 
 
 def _length(v):
     """||v||_1 per channel, 1 for a channel of zeros."""
-    length = ops.sum(ops.abs(v), axis=0)
+    length = column_sum(ops.abs(v))
     return ops.where(length > 0, length, ops.ones_like(length))
 
 

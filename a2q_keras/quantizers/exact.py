@@ -9,6 +9,7 @@ from a2q_keras.quantizers import projection
 from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, apart, headroom, together, whole_units
 from a2q_keras.quantizers.split import split
 from a2q_keras.quantizers.ste import with_gradient
+from a2q_keras.quantizers.sums import column_sum
 
 TIE_GUARD = 1 + 2.0**-22
 
@@ -33,8 +34,12 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     else:
         codes, share = projection.shrink(u, spec.qmax, held[0]), held[1][: _prices_of(spec)]
     values = codes * scale
-    found = with_gradient(lambda kernel: (values, lambda up: up + _prices(up, u, codes, share)), kernel)
-    return together(found, k, spec)
+
+    def backward(up):
+        # A branch of its own: XLA would work it out again wherever an optimizer reads the gradient.
+        return ops.cond(ops.any(share > 0), lambda: up + _prices(up, kernel, values, share), lambda: up)
+
+    return together(with_gradient(lambda kernel: (values, backward), kernel), k, spec)
 
 
 def thresholds(u, bias, spec: Accumulator):
@@ -105,29 +110,20 @@ def _share(found, spec):
     return full / ops.maximum(drawing, 1.0)
 
 
-def _prices(gradient, u, codes, share):
-    """What is added to the gradient (K, C) of weights u, toward zero: what a unit of its budget is worth.
+def _prices(gradient, weights, projected, share):
+    """What is added to the gradient (K, C) of weights, toward zero: what a unit of its budget is worth.
 
     share: as `_share` gives it.  Where the worth is negative, because the loss asks for smaller weights, those
     projected to zero pay nothing.
     """
-    side = ops.sign(codes)
-    worth = -share * _by_price(gradient, side, share.shape[0])
-    return _toward_zero(ops.sign(u), ops.relu(worth)) + _toward_zero(side, ops.minimum(worth, 0.0))
+    worth = -share * _by_price(gradient, ops.sign(projected), share.shape[0])
+    side = ops.sign(weights)
+    price = ops.where(side > 0, worth[0], worth[-1])
+    return side * ops.where(ops.equal(projected, 0.0), ops.relu(price), price)
 
 
 def _by_price(gradient, side, prices):
     """The sum of the gradient over the weights above and below zero, (2, C), or both, (1, C), toward larger ones."""
-    along = gradient * side
-    total = ops.sum(along, axis=0)
     if prices == 1:
-        return total[None]
-    above = 0.5 * (ops.sum(along * side, axis=0) + total)  # comparisons and selections would take several times as long
-    return ops.stack([above, total - above])
-
-
-def _toward_zero(side, prices):
-    """prices (1 or 2, C), toward zero for weights on `side` (K, C) of it: those above, those below, or both alike."""
-    if prices.shape[0] == 1:
-        return side * prices[0]
-    return side * (0.5 * (prices[0] + prices[1]) + side * (0.5 * (prices[0] - prices[1])))
+        return column_sum(gradient * side)[None]
+    return ops.stack([column_sum(gradient * ops.relu(side)), -column_sum(gradient * ops.relu(-side))])

@@ -1,6 +1,7 @@
 """Time of a training step of our layers beside QKeras' layer of the same shape and bits, compiled, in the same run.
 
     python benchmarks/step_time.py [--output benchmarks/results/step_time.json]
+    taskset -c 0 python benchmarks/step_time.py [--output benchmarks/results/step_time_one_core.json]
 
 Each step is a forward pass, a backward pass and an Adam update of one layer, batch 128, quantized 4-bit inputs and
 weights: Dense 784x128, and Conv2D 3x3x32x64 on 16x16.  Both ways of compiling: a graph (`jit_compile=False`) and XLA
@@ -127,7 +128,7 @@ def main():
         result = {
             "command": " ".join(["python", *sys.argv]).replace(args.hgq2 or "PYTHON", "PYTHON"),
             "versions": versions,
-            "cores": os.cpu_count(),
+            "cores": len(os.sched_getaffinity(0)),
         }
         result |= {"batch": BATCH, "bits": BITS, "acc_bits": METHODS, "rows": rows}
         args.output.write_text(json.dumps(result, indent=2) + "\n")

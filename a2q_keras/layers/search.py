@@ -8,16 +8,18 @@ from a2q_keras.quantizers import weights
 from a2q_keras.quantizers.pow2 import exp2
 
 SEARCH_EVERY = 64  # training steps for which the thresholds of the projection are held
+SCALE_STEPS = 1024  # in which the scale may move
 
 
 def search_when_due(latent, steps, scale_log2, held, method, spec: weights.Accumulator):
     """(scale_log2, held) for training step `steps`, found anew where it is time.
 
-    latent: as `layers.base.Latent`, the bias quantized.  The scale is looked at in steps 0, 1, 2, 4, 8, ...: a fresh
-    network finds it early, and late in training, when the weights can no longer follow, it rarely moves.  Behind a
-    batch norm, whose statistics need hundreds of steps to settle, it is looked at whenever the thresholds are.
+    latent: as `layers.base.Latent`, the bias quantized.  The scale is looked at in steps 0, 1, 2, 4, ..., SCALE_STEPS:
+    a fresh network finds it early, and late in training the weights can no longer follow.  Behind a batch norm, whose
+    statistics need hundreds of steps to settle, it is looked at whenever the thresholds are.
     """
-    adapt = ops.equal(ops.bitwise_and(steps, steps - 1), 0)
+    doubled = ops.equal(ops.bitwise_and(steps, steps - 1), 0)
+    adapt = ops.logical_and(doubled, steps <= SCALE_STEPS)
     due = ops.logical_or(adapt, ops.equal(steps % SEARCH_EVERY, 0))
     adapt = adapt if latent.gain is None else due
     columns = ops.stop_gradient(latent.columns)

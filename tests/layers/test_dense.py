@@ -8,6 +8,7 @@ from qkeras import QActivation
 import a2q_keras as a2q
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, UnsupportedLayerError, WeightError
 from a2q_keras.layers.dense import A2QDense
+from a2q_keras.layers.search import SCALE_STEPS
 from a2q_keras.numerics import projection, quantize
 from tests.layers.battery import FORMATS, METHODS, Battery
 from tests.programs import needs_gxx
@@ -77,6 +78,18 @@ def test_training_searches_anew_after_weights_were_given():
     model.fit(x, np.ones((4, 3)), verbose=0, epochs=5)
     model.layers[-1].set_weights([np.eye(6, 3, dtype=np.float32), np.zeros(3, np.float32)])
     assert int(model.layers[-1].steps.numpy()) == 0
+
+
+@pytest.mark.parametrize("step, moves", [(SCALE_STEPS, True), (2 * SCALE_STEPS, False)])
+def test_the_scale_follows_the_weights_early_in_training_only(step, moves):
+    model = quantized_input(A2QDense(3, acc_bits=12))
+    layer, x = model.layers[-1], np.ones((4, 6), np.float32)
+    before = float(layer.scale_log2)
+    layer.kernel.assign(16 * layer.kernel)
+    layer.steps.assign(step)
+    model.compile("sgd", "mse", jit_compile=False)
+    model.train_on_batch(x, np.ones((4, 3)))
+    assert (float(layer.scale_log2) != before) == moves
 
 
 def test_a_bias_quantizer_comes_before_the_grid_of_the_accumulator():

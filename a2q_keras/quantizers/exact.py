@@ -27,6 +27,7 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     """
     k = kernel.shape[0]
     kernel, bias = apart(kernel, bias, spec)
+    latent = ops.stop_gradient(kernel)
     u = ops.stop_gradient(kernel * (1.0 / scale))
     if held is None:
         found = projection.thresholds(u, spec.qmax, _budgets(u, ops.stop_gradient(bias), spec))
@@ -37,7 +38,7 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
 
     def backward(up):
         # A branch of its own: XLA would work it out again wherever an optimizer reads the gradient.
-        return ops.cond(ops.any(share > 0), lambda: up + _prices(up, kernel, values, share), lambda: up)
+        return ops.cond(ops.any(share > 0), lambda: up + _prices(up, latent, values, share), lambda: up)
 
     return together(with_gradient(lambda kernel: (values, backward), kernel), k, spec)
 

@@ -30,6 +30,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import joblib
 import keras
 import qkeras
 from steps import BATCH, SHAPES, plain, trainer, turn
@@ -128,7 +129,7 @@ def main():
         result = {
             "command": " ".join(["python", *sys.argv]).replace(args.hgq2 or "PYTHON", "PYTHON"),
             "versions": versions,
-            "cores": len(os.sched_getaffinity(0)),
+            "cores": joblib.cpu_count(),
         }
         result |= {"batch": BATCH, "bits": BITS, "acc_bits": METHODS, "rows": rows}
         args.output.write_text(json.dumps(result, indent=2) + "\n")

@@ -13,6 +13,7 @@ from a2q_keras.numerics.running import Running, Target
 
 SMALLEST = 1e-300  # for the energy of an input that is always zero, whose slope is zero
 SWAPS = 256  # at most, of each channel and sign in a round
+SWAPPED_AT_ONCE = 2**15  # weights, as many as stay in a processor's cache from one swap to the next
 LEAST_GAIN = 1e-9  # of the energy of an input: smaller gains are rounding errors
 
 
@@ -67,16 +68,24 @@ def swapped(gram, pull, codes, target: Target, most=SWAPS) -> np.ndarray:
     slope = gram @ codes - pull
     for first in range(0, len(codes), step):
         rows = slice(first, first + step)
+        own = np.ascontiguousarray(gram[rows, rows])
         for side in sides:
             before = codes[rows].copy()
-            swaps = _Swaps(gram[rows, rows], slope[rows], before, np.array(side), target.qmax)
-            codes[rows] = swaps.run(most)
+            for some in _channels_at_once(before):
+                swaps = _Swaps(own, slope[rows, some], before[:, some], np.array(side), target.qmax)
+                codes[rows, some] = swaps.run(most)
             slope += gram[:, rows] @ (codes[rows] - before)
     return codes
 
 
+def _channels_at_once(codes) -> list[slice]:
+    """The channels of codes (K, C) in groups that `SWAPPED_AT_ONCE` allows."""
+    count = max(SWAPPED_AT_ONCE // len(codes), 1)
+    return [slice(first, first + count) for first in range(0, codes.shape[1], count)]
+
+
 class _Swaps:
-    """Swaps in all channels at once.  Channels come first here, so that a channel lies in one piece of memory.
+    """Swaps in some channels at once.  Channels come first here, so that a channel lies in one piece of memory.
 
     A unit of sign s given up by weight i costs gram_ii / 2 - s slope_i, one taken by weight j gram_jj / 2 + s slope_j,
     and both together -s_i s_j gram_ij more; `give` and `take` hold the first terms, infinite where there is no unit to
@@ -84,7 +93,7 @@ class _Swaps:
     """
 
     def __init__(self, gram, slope, codes, signs, qmax):
-        self.gram, self.signs, self.qmax = np.ascontiguousarray(gram), signs, qmax
+        self.gram, self.signs, self.qmax = gram, signs, qmax
         self.codes = codes.T.copy()
         self.slope = slope.T.copy()
         self.half = np.diag(gram) / 2

@@ -48,3 +48,13 @@ def test_a_swap_is_found_where_no_single_change_helps():
     gram, pull = np.eye(3), np.array([[0.6], [2.0], [0.0]])
     codes = refine.refine(gram, pull, np.array([[1], [1], [0]]), Target(6, 4, 0, 15), np.array([0]))
     assert codes.ravel().tolist() == [0, 2, 0]
+
+
+@pytest.mark.parametrize("lo, hi", [(0, 15), (-7, 7)])
+def test_swaps_are_the_same_however_many_channels_are_done_at_once(lo, hi, monkeypatch):
+    gram, pull = problem(40, 12)
+    start = projection.project_codes(np.linalg.solve(gram + np.eye(40), pull), 7, 9, lo, hi)
+    together = refine.swapped(gram, pull, start, Target(9, 4, lo, hi))
+    monkeypatch.setattr(refine, "SWAPPED_AT_ONCE", 5 * 40 + 1)
+    assert (refine.swapped(gram, pull, start, Target(9, 4, lo, hi)) == together).all()
+    assert (together != start).any()

@@ -93,6 +93,7 @@ def float_network(network, dataset, seed, folder):
         return model
     fit_classifier(model, dataset, task.epochs, task.rate)
     if kept:
+        folder.mkdir(parents=True, exist_ok=True)
         model.save_weights(kept)
     return model
 

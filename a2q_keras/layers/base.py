@@ -90,6 +90,10 @@ class AccumulatorAware:
                 f"layer {self.name!r}: data_format={self.data_format!r} is not supported; use channels_last"
             )
 
+    def enable_lora(self, rank, *args, **kwargs):
+        """Refused: what Keras adds to the kernel is not restored with it."""
+        raise ConfigurationError(f"layer {self.name!r}: lora of rank {rank} has no bound here; train the kernel itself")
+
     def __call__(self, inputs, *args, **kwargs):
         self._read_input_format(inputs)
         return super().__call__(inputs, *args, **kwargs)

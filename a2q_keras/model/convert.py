@@ -10,9 +10,10 @@ import qkeras
 from a2q_keras.errors import ConfigurationError, InputRangeError, UnsupportedLayerError
 from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
-from a2q_keras.layers.separable import A2QSeparableConv2D
+from a2q_keras.layers.separable import A2QSeparableConv2D, accumulator_parts
 from a2q_keras.layers.upstream import input_format
 from a2q_keras.model import calibrate
+from a2q_keras.model.absorb import absorbed
 from a2q_keras.model.bias_correction import correct_bias
 from a2q_keras.model.fold import float_weights
 from a2q_keras.model.graph import Nodes, functional
@@ -104,9 +105,9 @@ def convert(
     """The accumulator-aware model that starts from `model`, a float or QKeras one, which stays as it is.
 
     Dense, (Depthwise/Separable) Conv layers and their QKeras kin become A2Q layers of the same names, with their
-    weights projected; a batch norm behind one is folded into it; ReLUs become quantized_relu, and what reaches an A2Q
-    layer unquantized gets a QActivation, their integer bits chosen for least squared error on `data`.  Sums of
-    accumulators stay exact, a final softmax stays float.
+    weights projected; a batch norm behind one is folded into it, one behind an activation into the layers that read it
+    (see `absorb`); ReLUs become quantized_relu, and what reaches an A2Q layer unquantized gets a QActivation, their
+    integer bits chosen for least squared error on `data`.  Sums of accumulators stay exact, a final softmax stays float.
 
     data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
@@ -125,7 +126,7 @@ def convert(
     if start is not None and start not in METHODS:
         raise ConfigurationError(f"start={start!r} is unknown; allowed are {', '.join(METHODS)}")
     default = LayerSettings(acc_bits, weight_bits, act_bits, method, tile=tile)
-    graph = functional(model)
+    graph = absorbed(functional(model))
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
     if data is None and (bias_correction or start):
@@ -273,6 +274,11 @@ def _check(node, nodes):
     # within this model: a Sequential that was loaded has called its layers before
     if sum(other.operation is layer for other in nodes) > 1:
         raise UnsupportedLayerError(f"layer {layer.name!r} is used more than once; make one layer for each use")
+    if accumulator_parts(layer):
+        raise UnsupportedLayerError(
+            f"layer {layer.name!r} ({type(layer).__name__}) is accumulator-aware already; set its acc_bits, or convert "
+            "the model that it came from"
+        )
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise UnsupportedLayerError(f"layer {layer.name!r}: data_format must be channels_last")
 
@@ -293,7 +299,9 @@ def _activation_name(layer) -> str:
 def _unsupported(layer, what=None) -> UnsupportedLayerError:
     kind = type(layer).__name__
     advice = {
-        "BatchNormalization": "put it right behind a layer with weights and no activation, whose only reader it is",
+        "BatchNormalization": "put it right behind a layer with weights and no activation, whose only reader it is, "
+        "or where only dense layers and convolutions with padding valid read it; standardise the data instead of "
+        "normalising the model's inputs",
         "Functional": "a model inside a model: call its layers one by one",
         "Sequential": "a model inside a model: call its layers one by one",
     }.get(kind, "use ReLU or a QActivation for activations, and leave other layers out or outside the model")

@@ -19,7 +19,7 @@ def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
     bias = _numpy(layer.bias) if layer.use_bias else None
     if batchnorm is None:
         return [*kernels, bias]
-    factor, mean, beta = _statistics(batchnorm)
+    factor, mean, beta = statistics(batchnorm)
     kernels[-1] = kernels[-1] * factor.reshape(_channels(layer, kernels[-1]))
     return [*kernels, ((0.0 if bias is None else bias) - mean) * factor + beta]
 
@@ -29,8 +29,8 @@ def _channels(layer, kernel) -> tuple[int, ...]:
     return kernel.shape[-2:] if "Depthwise" in type(layer).__name__ else kernel.shape[-1:]
 
 
-def _statistics(batchnorm):
-    """(factor, mean, beta) of a batch norm in inference, float64 (C,)."""
+def statistics(batchnorm):
+    """(factor, mean, beta) of a batch norm in inference, factor * (x - mean) + beta: float64 (C,)."""
     mean, variance = (_numpy(part).astype(np.float64) for part in (batchnorm.moving_mean, batchnorm.moving_variance))
     factor = 1 / np.sqrt(variance + batchnorm.epsilon)
     if batchnorm.gamma is not None:

@@ -45,9 +45,11 @@ class Nodes:
         tensor = node.output_tensors[0]
         readers = self.reading(tensor)
         folds = len(readers) == 1 and type(readers[0].operation).__name__ == "BatchNormalization"
-        return readers[0] if folds and id(tensor) not in self.outputs and _is_linear(node.operation) else None
+        return readers[0] if folds and id(tensor) not in self.outputs and _ends_in_sums(node.operation) else None
 
 
-def _is_linear(layer) -> bool:
+def _ends_in_sums(layer) -> bool:
+    """Whether a layer has a kernel and no activation."""
     activation = getattr(layer, "activation", None)
-    return activation is None or getattr(activation, "__name__", "") == "linear"
+    has_kernel = hasattr(layer, "kernel") or hasattr(layer, "depthwise_kernel")
+    return has_kernel and (activation is None or getattr(activation, "__name__", "") == "linear")

@@ -80,6 +80,7 @@ def test_on_the_same_grid_the_outputs_are_those_of_keras(make, ours, shape, argu
     [
         (lambda: A2QConv2D(4, 3, data_format="channels_first"), "data_format='channels_first' is not supported; use"),
         (lambda: A2QConv2D(4, 3, lora_rank=2), "lora_rank=2 has no bound here; leave it out"),
+        (lambda: A2QConv2D(4, 3).enable_lora(2), "lora of rank 2 has no bound here; train the kernel itself"),
         (lambda: A2QDepthwiseConv2D(3, acc_bits=1), "acc_bits=1 is not allowed"),
         (lambda: A2QConv1D(4, 3, method="best"), "method='best' is unknown"),
     ],

@@ -225,6 +225,10 @@ def shared():
         (lambda: small(L.AveragePooling2D(3, name="p"), L.Conv2D(2, 1)), "'p': the mean of 9 values is no fixed-point"),
         (nested, r"'inner' \(Sequential\): it has no integer counterpart; a model inside a model: call its layers"),
         (shared, "layer 'twice' is used more than once; make one layer for each use"),
+        (
+            lambda: a2q.convert(small(L.Conv2D(2, 3, name="c")), data=IMAGES),
+            r"'c' \(A2QConv2D\) is accumulator-aware alr",
+        ),
     ],
 )
 def test_what_has_no_counterpart_is_refused_by_name(make, words):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from a2q_keras.errors import ConfigurationError
+from a2q_keras.model.absorb import absorbed
 from a2q_keras.model.convert import convert
 from a2q_keras.model.graph import functional
 from a2q_keras.model.post_training.choose import QuantizedLayer, choose_codes
@@ -37,11 +38,12 @@ def quantize(
     """
     _refuse_methods(layers, first, last)
     recipe = replace(recipe or Recipe(), method=method)
-    inputs = first_samples(functional(model), data, bounds.check_bits("samples", samples, 1, 2**24))
+    graph = absorbed(functional(model))
+    inputs = first_samples(graph, data, bounds.check_bits("samples", samples, 1, 2**24))
     calibration = inputs if len(inputs) > 1 else inputs[0]
     extra = {"tile": tile, "percentile": percentile}
-    ours = convert(model, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last, **extra)
-    choose_codes(ours, model, inputs, recipe, seed, on_layer)
+    ours = convert(graph, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last, **extra)
+    choose_codes(ours, graph, inputs, recipe, seed, on_layer)
     return ours
 
 

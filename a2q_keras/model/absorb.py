@@ -1,0 +1,124 @@
+"""Batch norms behind an activation, taken into the layers that read them.
+
+A batch norm in inference is x -> factor * x + shift per channel; a layer with weights w and bias b that reads it has
+weights factor * w and bias b + sum(w * shift) instead.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from a2q_keras.model.fold import float_weights, statistics
+from a2q_keras.model.graph import Nodes
+
+READERS = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D")
+DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout")
+AVERAGES = tuple(f"{kind}Pooling{rank}D" for kind in ("Average", "GlobalAverage") for rank in (1, 2))
+MAXIMA = tuple(f"{kind}Pooling{rank}D" for kind in ("Max", "GlobalMax") for rank in (1, 2))
+
+
+class Affine(NamedTuple):
+    """factor and shift of every input of a layer's last axis, float64 (n,)."""
+
+    factor: np.ndarray
+    shift: np.ndarray
+
+
+def absorbed(graph):
+    """A functional model that computes what `graph` does, without the batch norms behind activations that only dense
+    layers and convolutions read, also behind dropout, flattening and pooling; `graph` itself where there are none.
+
+    A convolution that pads its inputs with zeros reads none, unless nothing is shifted; nor is a batch norm of the
+    model's inputs taken in, because one quantizer would then have to do for inputs of every scale.  Layers keep their
+    names.
+    """
+    nodes = Nodes(graph)
+    found = {node.operation.name: _taken(node, nodes) for node in nodes if _stands_free(node, nodes)}
+    norms = {name: readers for name, readers in found.items() if readers}
+    if not norms:
+        return graph
+    affines = {layer.name: affine for readers in norms.values() for layer, affine in readers}
+    ends = (tensors[0] if len(tensors) == 1 else tensors for tensors in (graph.inputs, graph.outputs))
+    plain = keras.Model(*ends, name=graph.name)  # without the optimizer, which would be cloned
+    clone = keras.models.clone_model(
+        plain,
+        keras.tree.map_structure(_input_like, plain.input),  # by itself it would call inputs otherwise
+        clone_function=lambda layer: _twin(layer, layer.name in affines),
+        call_function=lambda layer, x, *args, **kwargs: x if layer.name in norms else layer(x, *args, **kwargs),
+    )
+    for layer in clone.layers:
+        _give_weights(layer, graph.get_layer(layer.name), affines.get(layer.name))
+    return clone
+
+
+def _stands_free(node, nodes: Nodes) -> bool:
+    """Whether a node is a batch norm of channels that is not folded into the layer in front of it."""
+    layer = node.operation
+    if type(layer).__name__ != "BatchNormalization" or layer.axis not in (-1, node.input_tensors[0].ndim - 1):
+        return False
+    source = node.input_tensors[0]._keras_history.operation
+    front = next(other for other in nodes if other.operation is source)
+    return bool(front.input_tensors) and nodes.batchnorm_behind(front) is not node
+
+
+def _taken(node, nodes: Nodes) -> list:
+    """(layer, Affine of its inputs) of every layer that takes a batch norm in; empty where one cannot."""
+    factor, mean, beta = statistics(node.operation)
+    return _readers(node, Affine(factor, beta - mean * factor), nodes) or []
+
+
+def _readers(node, affine: Affine, nodes: Nodes) -> list | None:
+    tensor, found = node.output_tensors[0], []
+    if id(tensor) in nodes.outputs:
+        return None
+    for reader in nodes.reading(tensor):
+        layer, kind = reader.operation, type(reader.operation).__name__
+        if kind in READERS and (kind == "Dense" or layer.padding == "valid" or not affine.shift.any()):
+            found.append((layer, affine))
+            continue
+        passed = _passed(kind, affine, reader.output_tensors[0])
+        behind = passed and _readers(reader, passed, nodes)
+        if not behind:
+            return None
+        found += behind
+    return found
+
+
+def _passed(kind, affine: Affine, output) -> Affine | None:
+    """The affine behind a layer that has no weights, None where it does not pass."""
+    if kind in DROPOUTS + AVERAGES or (kind in MAXIMA and (affine.factor >= 0).all()):
+        return affine
+    if kind == "Flatten" and output.shape[-1]:
+        return Affine(*(np.tile(part, output.shape[-1] // len(part)) for part in affine))
+    return None
+
+
+def _input_like(tensor):
+    return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor._keras_history.operation.name)
+
+
+def _twin(layer, with_bias: bool):
+    return type(layer).from_config(layer.get_config() | ({"use_bias": True} if with_bias else {}))
+
+
+def _give_weights(layer, source, affine: Affine | None):
+    if affine is None:
+        layer.set_weights(source.get_weights())
+        return
+    kernel, bias = float_weights(source)
+    depthwise = "Depthwise" in type(source).__name__
+    products = kernel * _along_inputs(affine.shift, source, kernel.shape)
+    shift = products.sum(axis=tuple(range(kernel.ndim - 1 - depthwise))).reshape(-1)
+    scaled = kernel * _along_inputs(affine.factor, source, kernel.shape)
+    layer.set_weights([scaled, shift if bias is None else shift + bias])
+
+
+def _along_inputs(part, layer, shape) -> np.ndarray:
+    """One number per input, in the shape in which it multiplies a kernel of this shape."""
+    if "Depthwise" in type(layer).__name__:
+        return part[:, None]
+    by_group = part.reshape(getattr(layer, "groups", 1), -1)
+    return np.repeat(by_group, shape[-1] // len(by_group), axis=0).T

@@ -107,7 +107,8 @@ def convert(
     Dense, (Depthwise/Separable) Conv layers and their QKeras kin become A2Q layers of the same names, with their
     weights projected; a batch norm behind one is folded into it, one behind an activation into the layers that read it
     (see `absorb`); ReLUs become quantized_relu, and what reaches an A2Q layer unquantized gets a QActivation, their
-    integer bits chosen for least squared error on `data`.  Sums of accumulators stay exact, a final softmax stays float.
+    integer bits chosen for least squared error on `data`.  Sums of accumulators stay exact,
+    a final softmax stays float.
 
     data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,

@@ -46,7 +46,7 @@ from a2q_keras.zoo.train import accuracy, fit_classifier
 
 CASES = (("magic_gamma", (7, 6)), ("dry_bean", (7, 6)), ("cifar10", (10, 9)))
 SEEDS = (10, 11)
-QUANTIZER = calibrate.quantizer
+QUANTIZER, PRICES = calibrate.quantizer, exact._prices
 COMMAND = "python benchmarks/choices.py --data-dir FOLDER"
 
 
@@ -82,10 +82,9 @@ def narrowing(acc_bits, epochs):
     return [AccumulatorSchedule({epochs * step // 5: acc_bits + 3 - step for step in range(4)})]
 
 
-def zeros_pay_nothing(gradient, u, codes, share):
+def zeros_pay_nothing(gradient, latent, projected, share):
     """`exact._prices` for the weights that draw on a budget only."""
-    side = keras.ops.sign(codes)
-    return exact._toward_zero(side, -share * exact._by_budget(gradient, side, share.shape[0]))
+    return keras.ops.where(keras.ops.equal(projected, 0.0), 0.0, PRICES(gradient, latent, projected, share))
 
 
 def symmetric(values, bits, percentile=None):

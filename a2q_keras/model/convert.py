@@ -163,7 +163,8 @@ class _Conversion:
                 self.new[id(stands_for)] = made
         inputs = [self.inputs[id(tensor)] for tensor in self.graph.inputs]
         outputs = [self.new[id(tensor)] for tensor in self.graph.outputs]
-        return keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0], name=name)
+        ends = (tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs))
+        return keras.Model(*ends, name=name)
 
     def _record(self, data):
         """Values of every tensor, by its name here."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from a2q_keras.model.fold import float_weights, statistics
-from a2q_keras.model.graph import Nodes
+from a2q_keras.model.fold import channels, float_weights, statistics
+from a2q_keras.model.graph import Nodes, between
 
 READERS = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D")
 DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout")
@@ -36,13 +36,14 @@ def absorbed(graph):
     names.
     """
     nodes = Nodes(graph)
-    found = {node.operation.name: _taken(node, nodes) for node in nodes if _stands_free(node, nodes)}
+    folded = [nodes.batchnorm_behind(node) for node in nodes]
+    free = [node for node in nodes if _normalises_channels(node) and node not in folded]
+    found = {node.operation.name: _taken(node, nodes) for node in free}
     norms = {name: readers for name, readers in found.items() if readers}
     if not norms:
         return graph
     affines = {layer.name: affine for readers in norms.values() for layer, affine in readers}
-    ends = (tensors[0] if len(tensors) == 1 else tensors for tensors in (graph.inputs, graph.outputs))
-    plain = keras.Model(*ends, name=graph.name)  # without the optimizer, which would be cloned
+    plain = between(graph.inputs, graph.outputs, graph.name)  # without the optimizer, which would be cloned
     clone = keras.models.clone_model(
         plain,
         keras.tree.map_structure(_input_like, plain.input),  # by itself it would call inputs otherwise
@@ -54,14 +55,14 @@ def absorbed(graph):
     return clone
 
 
-def _stands_free(node, nodes: Nodes) -> bool:
-    """Whether a node is a batch norm of channels that is not folded into the layer in front of it."""
+def _normalises_channels(node) -> bool:
+    """Whether a node is a batch norm of the last axis, and not one of the model's inputs."""
     layer = node.operation
-    if type(layer).__name__ != "BatchNormalization" or layer.axis not in (-1, node.input_tensors[0].ndim - 1):
+    if type(layer).__name__ != "BatchNormalization":
         return False
-    source = node.input_tensors[0]._keras_history.operation
-    front = next(other for other in nodes if other.operation is source)
-    return bool(front.input_tensors) and nodes.batchnorm_behind(front) is not node
+    tensor = node.input_tensors[0]
+    of_inputs = isinstance(tensor._keras_history.operation, keras.layers.InputLayer)
+    return layer.axis in (-1, tensor.ndim - 1) and not of_inputs
 
 
 def _taken(node, nodes: Nodes) -> list:
@@ -109,16 +110,13 @@ def _give_weights(layer, source, affine: Affine | None):
         layer.set_weights(source.get_weights())
         return
     kernel, bias = float_weights(source)
-    depthwise = "Depthwise" in type(source).__name__
-    products = kernel * _along_inputs(affine.shift, source, kernel.shape)
-    shift = products.sum(axis=tuple(range(kernel.ndim - 1 - depthwise))).reshape(-1)
-    scaled = kernel * _along_inputs(affine.factor, source, kernel.shape)
+    scaled, products = (kernel * _along_inputs(part, *kernel.shape[-2:]) for part in affine)
+    sums = tuple(range(kernel.ndim - len(channels(source, kernel))))
+    shift = products.sum(axis=sums).reshape(-1)
     layer.set_weights([scaled, shift if bias is None else shift + bias])
 
 
-def _along_inputs(part, layer, shape) -> np.ndarray:
-    """One number per input, in the shape in which it multiplies a kernel of this shape."""
-    if "Depthwise" in type(layer).__name__:
-        return part[:, None]
-    by_group = part.reshape(getattr(layer, "groups", 1), -1)
-    return np.repeat(by_group, shape[-1] // len(by_group), axis=0).T
+def _along_inputs(part, inputs: int, outputs: int) -> np.ndarray:
+    """One number per input, in the shape of the last two axes of a kernel: inputs of a group, outputs of all groups."""
+    by_group = part.reshape(-1, inputs)
+    return np.repeat(by_group, outputs // len(by_group), axis=0).T

@@ -16,7 +16,7 @@ from a2q_keras.model import calibrate
 from a2q_keras.model.absorb import absorbed
 from a2q_keras.model.bias_correction import correct_bias
 from a2q_keras.model.fold import float_weights
-from a2q_keras.model.graph import Nodes, functional
+from a2q_keras.model.graph import Nodes, between, functional
 from a2q_keras.model.post_training.choose import warm_start
 from a2q_keras.model.record import SAMPLES, record, samples
 from a2q_keras.model.settings import LayerSettings, Settings
@@ -163,8 +163,7 @@ class _Conversion:
                 self.new[id(stands_for)] = made
         inputs = [self.inputs[id(tensor)] for tensor in self.graph.inputs]
         outputs = [self.new[id(tensor)] for tensor in self.graph.outputs]
-        ends = (tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs))
-        return keras.Model(*ends, name=name)
+        return between(inputs, outputs, name)
 
     def _record(self, data):
         """Values of every tensor, by its name here."""

@@ -20,11 +20,11 @@ def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
     if batchnorm is None:
         return [*kernels, bias]
     factor, mean, beta = statistics(batchnorm)
-    kernels[-1] = kernels[-1] * factor.reshape(_channels(layer, kernels[-1]))
+    kernels[-1] = kernels[-1] * factor.reshape(channels(layer, kernels[-1]))
     return [*kernels, ((0.0 if bias is None else bias) - mean) * factor + beta]
 
 
-def _channels(layer, kernel) -> tuple[int, ...]:
+def channels(layer, kernel) -> tuple[int, ...]:
     """The shape in which one number per output channel multiplies the kernel."""
     return kernel.shape[-2:] if "Depthwise" in type(layer).__name__ else kernel.shape[-1:]
 

@@ -21,6 +21,11 @@ def functional(model):
     return graph
 
 
+def between(inputs: list, outputs: list, name: str):
+    """The functional model from inputs to outputs; one alone is no list, so that Keras takes an array for it."""
+    return keras.Model(*(tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs)), name=name)
+
+
 class Nodes:
     """The nodes of a functional model in the order of computation, and who reads each tensor, by the tensor's id."""
 

@@ -45,7 +45,7 @@ class AccumulatorSchedule(keras.callbacks.Callback):
         changed = [layer for layer in self._chosen() if layer.acc_bits != acc_bits]
         for layer in changed:
             layer.acc_bits = acc_bits
-            layer.steps.assign(0)  # look for scale and thresholds anew
+            layer.search_anew()
         return bool(changed)
 
     def _chosen(self):

@@ -49,7 +49,7 @@ def starting_exponents(layer):
 def fit_scale(layer, scale_log2=None):
     """`AccumulatorAware.fit_scale` by channel."""
     layer.scale_log2.assign(starting_exponents(layer) if scale_log2 is None else scale_log2)
-    layer.steps.assign(0)
+    layer.search_anew()
 
 
 def better_scale_log2(kernel, bias, scale_log2, method, spec):

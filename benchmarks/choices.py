@@ -82,9 +82,10 @@ def narrowing(acc_bits, epochs):
     return [AccumulatorSchedule({epochs * step // 5: acc_bits + 3 - step for step in range(4)})]
 
 
-def zeros_pay_nothing(gradient, latent, projected, share):
+def zeros_pay_nothing(gradient, latent, drawing, share):
     """`exact._prices` for the weights that draw on a budget only."""
-    return keras.ops.where(keras.ops.equal(projected, 0.0), 0.0, PRICES(gradient, latent, projected, share))
+    prices = PRICES(gradient, latent, drawing, share)
+    return keras.ops.stack([drawing[0], prices[1], -drawing[-1], prices[3]])
 
 
 def symmetric(values, bits, percentile=None):

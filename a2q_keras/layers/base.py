@@ -11,7 +11,7 @@ from keras import ops
 
 from a2q_keras.errors import ConfigurationError, InputRangeError, WeightError
 from a2q_keras.layers import start
-from a2q_keras.layers.search import search_when_due
+from a2q_keras.layers.search import held_shape, search_when_due
 from a2q_keras.layers.upstream import Source, input_format, input_source
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint
@@ -155,15 +155,15 @@ class AccumulatorAware:
         self.scale_log2 = self.add_weight(
             name="scale_log2", shape=(), initializer=self._initial_scale_log2, trainable=learned, autocast=False, **ONCE
         )
-        k = prod(self.kernel.shape) // self._channels
-        shape = weights.thresholds_shape(k, self._channels, self.accumulator)
-        self.held = self.add_weight(name="held", shape=shape, initializer="zeros", trainable=False, **ONCE)
-        self.steps = self.add_weight(
-            name="steps", shape=(), initializer="zeros", dtype="int32", trainable=False, **ONCE
-        )
         if learned:
             self.norm_log2 = self.add_weight(
                 name="norm_log2", shape=(self._channels,), initializer=self._initial_norm_log2, autocast=False
+            )
+        else:
+            k = prod(self.kernel.shape) // self._channels
+            shape = held_shape(k, self._channels, self.method, self.accumulator)
+            self.held = self.add_weight(
+                name="held", shape=shape, initializer="zeros", trainable=False, autocast=False, **ONCE
             )
 
     @property
@@ -189,9 +189,14 @@ class AccumulatorAware:
         """
         exponent = start.scale_log2(self) if scale_log2 is None else scale_log2
         self.scale_log2.assign(float(exponent))
-        self.steps.assign(0)  # the held thresholds belong to other weights: search anew
         if self.method in weights.LEARNED_NORM:
             self.norm_log2.assign(start.norm_log2(self))
+        self.search_anew()
+
+    def search_anew(self):
+        """Let the next training step look for a better scale and for the thresholds of the projection."""
+        if self.method not in weights.LEARNED_NORM:
+            self.held.assign(ops.zeros_like(self.held))
 
     def set_float_weights(self, kernel, bias=None):
         """Start from the weights of a float layer: take them over and fit the scale to them."""
@@ -221,7 +226,10 @@ class AccumulatorAware:
                     f"layer {self.name!r} (method={self.method!r}): the file holds {sorted(store)} "
                     f"but no {variable.name!r}; load it into a layer of the method it was saved with"
                 )
-            variable.assign(store[variable.name])
+            if variable.name == "held" and store["held"].shape != variable.shape:
+                self.search_anew()  # another version held something else
+            else:
+                variable.assign(store[variable.name])
 
     def _own_variables(self):
         """Without those of a layer inside this one, which Keras saves beside it."""
@@ -297,11 +305,10 @@ class AccumulatorAware:
             return
         if latent.bias is not None and self.bias_quantizer is not None:
             latent = latent._replace(bias=self.bias_quantizer(latent.bias))
-        state = (ops.convert_to_tensor(variable) for variable in (self.steps, self.scale_log2, self.held))
+        state = (ops.convert_to_tensor(variable) for variable in (self.scale_log2, self.held))
         scale_log2, held = search_when_due(latent, *state, self.method, self.accumulator)
         self.scale_log2.assign(scale_log2)
         self.held.assign(held)
-        self.steps.assign(self.steps + 1)
 
     def integer_weights(self):
         """(weight codes, bias codes, weight frac): int64 arrays of the kernel's shape and (channels,), checked.

@@ -11,22 +11,36 @@ SEARCH_EVERY = 64  # training steps for which the thresholds of the projection a
 SCALE_STEPS = 1024  # in which the scale may move
 
 
-def search_when_due(latent, steps, scale_log2, held, method, spec: weights.Accumulator):
-    """(scale_log2, held) for training step `steps`, found anew where it is time.
+def held_shape(k, channels, method, spec: weights.Accumulator) -> tuple[int, int, int]:
+    """The shape of what a training step holds for the next: `weights.thresholds` of method "exact", and in a last row
+    the number of the step.  One variable, because to a step of a small layer each costs as much as a sum."""
+    rows, *row = weights.thresholds_shape(k, channels, spec) if method == "exact" else (0, 1, 1)
+    return rows + 1, *row
+
+
+def search_when_due(latent, scale_log2, held, method, spec: weights.Accumulator):
+    """(scale_log2, held) for the training step that `held` counts, found anew where it is time.
 
     latent: as `layers.base.Latent`, the bias quantized.  The scale is looked at in steps 0, 1, 2, 4, ..., SCALE_STEPS:
     a fresh network finds it early, and late in training the weights can no longer follow.  Behind a batch norm, whose
     statistics need hundreds of steps to settle, it is looked at whenever the thresholds are.
     """
-    doubled = ops.equal(ops.bitwise_and(steps, steps - 1), 0)
-    adapt = ops.logical_and(doubled, steps <= SCALE_STEPS)
-    due = ops.logical_or(adapt, ops.equal(steps % SEARCH_EVERY, 0))
+    step = ops.cast(held[-1, 0, 0], "int32")
+    doubled = ops.equal(ops.bitwise_and(step, step - 1), 0)
+    adapt = ops.logical_and(doubled, step <= SCALE_STEPS)
+    due = ops.logical_or(adapt, ops.equal(step % SEARCH_EVERY, 0))
     adapt = adapt if latent.gain is None else due
     columns = ops.stop_gradient(latent.columns)
     bias = ops.zeros((columns.shape[1],)) if latent.bias is None else ops.stop_gradient(latent.bias)
-    return ops.cond(
-        due, lambda: _search(columns, bias, scale_log2, held, adapt, method, spec), lambda: (scale_log2, held)
+    scale_log2, found = ops.cond(
+        due, lambda: _search(columns, bias, scale_log2, held[:-1], adapt, method, spec), lambda: (scale_log2, held[:-1])
     )
+    return scale_log2, ops.concatenate([found, _counted(held[-1:])])
+
+
+def _counted(steps):
+    """The next step; those past SCALE_STEPS come again, so that a float32 can count them."""
+    return ops.where(steps < 2 * SCALE_STEPS, steps, float(SCALE_STEPS)) + 1.0
 
 
 def _search(columns, bias, scale_log2, held, adapt, method, spec):

@@ -30,17 +30,21 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     latent = ops.stop_gradient(kernel)
     u = ops.stop_gradient(kernel * (1.0 / scale))
     if held is None:
-        found = projection.thresholds(u, spec.qmax, _budgets(u, ops.stop_gradient(bias), spec))
-        codes, share = projection.apply(u, spec.qmax, found), _share(found, spec)
+        found = _found(u, ops.stop_gradient(bias), spec)
+        codes, held = projection.apply(u, spec.qmax, found), _edge_and_share(found, spec)
     else:
-        codes, share = projection.shrink(u, spec.qmax, held[0]), held[1][: _prices_of(spec)]
-    values = codes * scale
+        codes = projection.shrink(u, spec.qmax, held[0])
+    drawing, share = (held[0] + 0.5) * ops.stop_gradient(scale), held[1][: _prices_of(spec)]
 
     def backward(up):
-        # A branch of its own: XLA would work it out again wherever an optimizer reads the gradient.
-        return ops.cond(ops.any(share > 0), lambda: up + _prices(up, latent, values, share), lambda: up)
+        paying = ops.cond(
+            ops.any(share > 0),
+            lambda: _prices(up, latent, drawing, share),
+            lambda: ops.zeros((4, up.shape[1])),
+        )
+        return _paid(up, latent, paying)
 
-    return together(with_gradient(lambda kernel: (values, backward), kernel), k, spec)
+    return together(with_gradient(lambda kernel: (codes * scale, backward), kernel), k, spec)
 
 
 def thresholds(u, bias, spec: Accumulator):
@@ -50,7 +54,10 @@ def thresholds(u, bias, spec: Accumulator):
     share of the budget for each weight that draws on it.
     """
     u, bias = apart(u, ops.stop_gradient(bias), spec)
-    found = projection.thresholds(u, spec.qmax, _budgets(u, bias, spec))
+    return _edge_and_share(_found(u, bias, spec), spec)
+
+
+def _edge_and_share(found, spec):
     level, cut, missing = (found[row] for row in range(3))
     edge = level + cut
     edge = ops.where(missing > 0.5, edge * TIE_GUARD + projection.GRID, edge)
@@ -65,7 +72,8 @@ def thresholds_shape(k: int, channels: int, spec: Accumulator) -> tuple[int, int
 def exact_codes(u, bias, spec: Accumulator):
     """The twin of `numerics.projection.project_codes`: float32 codes (K, C) of u = w / s for bias codes (C,)."""
     columns, bias = apart(u, bias, spec)
-    return together(projection.take_units(columns, spec.qmax, _budgets(columns, bias, spec)), u.shape[0], spec)
+    codes = projection.apply(columns, spec.qmax, _found(columns, bias, spec))
+    return together(codes, u.shape[0], spec)
 
 
 def meet_exact_condition(codes, bias, spec: Accumulator):
@@ -83,19 +91,21 @@ def _fit(same, opposite, room, inputs):
     return ops.logical_and(same <= most, opposite <= left // low) if low else same <= most
 
 
-def _budgets(u, bias, spec):
-    """Units that fit: float32 (2, C), above and below zero; for symmetric inputs (1, C), both together."""
+def _found(u, bias, spec):
+    """`projection.thresholds` with budgets for units above and below zero; for symmetric inputs for both together."""
     upward, downward = headroom(bias, spec)
     lo, hi = spec.input.lo, spec.input.hi
     if lo == 0:
-        return whole_units(ops.stack([upward, downward]), max(hi, 1))
-    if lo == -hi:
-        return whole_units(ops.minimum(upward, downward)[None], hi)
-    if hi == 0:
-        return whole_units(ops.stack([downward, upward]), -lo)
-    if hi > spec.most:
-        return ops.zeros((2, bias.shape[0]))
-    return split(u, spec.qmax, upward, downward, hi)
+        budget = whole_units(ops.stack([upward, downward]), max(hi, 1))
+    elif hi == 0:
+        budget = whole_units(ops.stack([downward, upward]), -lo)
+    elif lo == -hi:
+        budget = whole_units(ops.minimum(upward, downward)[None], hi)
+    elif hi <= spec.most:
+        return split(u, spec.qmax, upward, downward, hi)
+    else:
+        budget = ops.zeros((2, bias.shape[0]))  # an input alone is beyond the accumulator
+    return projection.thresholds(u, spec.qmax, budget)
 
 
 def _prices_of(spec) -> int:
@@ -111,20 +121,24 @@ def _share(found, spec):
     return full / ops.maximum(drawing, 1.0)
 
 
-def _prices(gradient, weights, projected, share):
-    """What is added to the gradient (K, C) of weights, toward zero: what a unit of its budget is worth.
+def _prices(gradient, latent, drawing, share):
+    """What weights pay, (4, C): those above the first row pay the second, those below the third the fourth.
 
-    share: as `_share` gives it.  Where the worth is negative, because the loss asks for smaller weights, those
-    projected to zero pay nothing.
+    latent (K, C); drawing: how far from zero weights draw on a budget, (1 or 2, C); share: as `_share` gives it.  What
+    is paid is what a unit of the budget is worth, toward zero.  Where that is negative, because the loss asks for
+    smaller weights, those projected to zero pay nothing.
     """
-    worth = -share * _by_price(gradient, ops.sign(projected), share.shape[0])
-    side = ops.sign(weights)
-    price = ops.where(side > 0, worth[0], worth[-1])
-    return side * ops.where(ops.equal(projected, 0.0), ops.relu(price), price)
+    above, below = latent > drawing[0], latent < -drawing[-1]
+    if share.shape[0] == 1:
+        sums = [column_sum(ops.where(above, gradient, ops.where(below, -gradient, 0.0)))]
+    else:
+        sums = [column_sum(ops.where(above, gradient, 0.0)), -column_sum(ops.where(below, gradient, 0.0))]
+    worth = [-share[side] * total for side, total in enumerate(sums)]
+    edges = [ops.where(worth[side] < 0, drawing[side], 0.0) for side in (0, -1)]
+    return ops.stack([edges[0], worth[0], -edges[1], -worth[-1]])
 
 
-def _by_price(gradient, side, prices):
-    """The sum of the gradient over the weights above and below zero, (2, C), or both, (1, C), toward larger ones."""
-    if prices == 1:
-        return column_sum(gradient * side)[None]
-    return ops.stack([column_sum(gradient * ops.relu(side)), -column_sum(gradient * ops.relu(-side))])
+def _paid(gradient, latent, prices):
+    """The gradient (K, C) with what weights pay, in few steps: XLA takes them wherever an optimizer reads it."""
+    above, price, below, price_below = (prices[row] for row in range(4))
+    return gradient + ops.where(latent > above, price, 0.0) + ops.where(latent < below, price_below, 0.0)

@@ -10,15 +10,23 @@ from keras import ops
 from a2q_keras.quantizers.ste import straight_through
 
 LEAST, MOST = -96, 96
-# pow(2, e) of a compiler may be an ulp off, and then no product would be an integer: pick the power from a table.
-EXPONENTS = np.arange(LEAST, MOST + 1.0, dtype=np.float32)
-POWERS = np.ldexp(np.float32(1), EXPONENTS.astype(int))
+POWERS = np.ldexp(np.float32(1), np.arange(LEAST, MOST + 1))
 
 
 def exp2(exponent):
     """2**round(exponent), exactly, as float32; the gradient is that of 2**exponent.  Exponents saturate at +-96."""
     exponent = ops.clip(exponent, LEAST, MOST)
-    chosen = ops.equal(ops.round(ops.stop_gradient(exponent))[..., None], EXPONENTS)
-    # A sum, because XLA does it once; a look-up it would repeat for every weight that the power multiplies.
-    exact = ops.sum(ops.where(chosen, POWERS, 0.0), axis=-1)
-    return straight_through(exact, ops.exp(exponent * math.log(2.0)))
+    return straight_through(_power(ops.round(ops.stop_gradient(exponent))), ops.exp(exponent * math.log(2.0)))
+
+
+def _power(exponent):
+    """2**exponent from shifts and squares: pow(2, e) of a compiler may be an ulp off, and no product an integer then.
+
+    No factor and no product of factors leaves the range of float32, in whatever order a compiler multiplies.
+    """
+    negative = exponent < 0
+    above = ops.cast(ops.where(negative, exponent - LEAST, exponent), "int32")
+    one = ops.ones_like(above)
+    fourth, rest = ops.right_shift(above, 2), ops.bitwise_and(above, 3)
+    fourth, rest = (ops.cast(ops.left_shift(one, part), "float32") for part in (fourth, rest))
+    return ops.square(ops.square(fourth)) * rest * ops.where(negative, 2.0**LEAST, 1.0)

@@ -33,10 +33,15 @@ def thresholds(u, qmax, budget):
     level + cut, the reward above which units are taken; how many of the ties at it are taken besides; how many weights
     draw on the budget; and 1 where it is used up, 0 where all units fit.
     """
-    rows = ops.clip(ops.transpose(u), -LARGEST, LARGEST)
+    rows = in_rows(u)
     sides = [ops.abs(rows)] if budget.shape[0] == 1 else [ops.relu(rows), ops.relu(-rows)]
-    found = _search(ops.concatenate(sides, axis=0), qmax, ops.reshape(budget, (-1,)))
-    return ops.reshape(ops.stack(found), (5, *budget.shape))
+    found = search(ops.concatenate(sides, axis=0), qmax, ops.reshape(budget, (-1,)))
+    return ops.reshape(found, (5, *budget.shape))
+
+
+def in_rows(u):
+    """The weights (K, C) of each channel in a row, (C, K), none larger than LARGEST."""
+    return ops.clip(ops.transpose(u), -LARGEST, LARGEST)
 
 
 def shrink(u, qmax, edge):
@@ -51,32 +56,21 @@ def shrink(u, qmax, edge):
 @compiled
 def apply(u, qmax, thresholds):
     """The codes of `u` (K, C) by given thresholds, as many ties taken as there is room for."""
-    level, cut, missing = (thresholds[row] for row in range(3))
-    codes, ties = _surely(u, qmax, level, cut)
-    above = u > 0
+    above, missing = u > 0, thresholds[2]
+    level, cut = (ops.where(above, row[0], row[-1]) for row in (thresholds[0], thresholds[1]))
+    codes, ties = surely(ops.minimum(ops.abs(u), LARGEST), qmax, level, cut)
     sides = [ties] if missing.shape[0] == 1 else [ties & above, ties & ~above]
     return ops.sign(u) * _fill(codes, [ops.cast(side, "float32") for side in sides], missing)
 
 
-def above_zero(u, qmax, total):
-    """How many of the best `total` units (C,) of `u` (K, C) are above zero, of equally good ones as many as there are:
-    float32 (C,)."""
-    found = thresholds(u, qmax, total[None])
-    codes, ties = _surely(u, qmax, found[0], found[1])
-    above = ops.cast(u > 0, "float32")
-    return ops.sum(codes * above, axis=0) + ops.minimum(ops.sum(ops.cast(ties, "float32") * above, axis=0), found[2][0])
-
-
-def _surely(u, qmax, level, cut):
-    """(codes without their sign and without ties, where a tie could add a unit), each (K, C)."""
-    above, magnitude = u > 0, ops.minimum(ops.abs(u), LARGEST)
+def surely(magnitude, qmax, level, cut):
+    """(codes without ties, where a tie could add a unit) of weights without their sign, in the layout of all four."""
     units = ops.ceil(magnitude - 0.5)
     reward = magnitude - units + 0.5
-    left = units - ops.where(above, level[0], level[-1])
+    left = units - level
     at_level = (left > 0) & (left <= qmax)
-    edge = ops.where(above, cut[0], cut[-1])
-    codes = ops.clip(left - 1.0, 0.0, qmax) + ops.cast(at_level & (reward > edge), "float32")
-    return codes, at_level & (reward == edge)
+    codes = ops.clip(left - 1.0, 0.0, qmax) + ops.cast(at_level & (reward > cut), "float32")
+    return codes, at_level & (reward == cut)
 
 
 def _fill(codes, sides, missing):
@@ -96,26 +90,27 @@ def _fill(codes, sides, missing):
     return ops.while_loop(unsettled, add, (codes, missing, *sides))[0]
 
 
-def _search(magnitude, qmax, budget):
-    """`thresholds` of rows (R, K) with budgets (R,): level, cut, missing, drawing, full, each (R,)."""
+def search(magnitude, qmax, budget):
+    """`thresholds` of rows (R, K) without their sign, with budgets (R,): level, cut, missing, drawing, full, (5, R)."""
     units = ops.ceil(magnitude - 0.5)
     reward = magnitude - units + 0.5
-    full = _total(ops.minimum(units, qmax)) > budget
+    full = total(ops.minimum(units, qmax)) > budget
     level = _level(units, qmax, budget, full)
     left = units - level[:, None]
     keys = ops.where((left > 0) & (left <= qmax), reward, 0.0)
-    missing = budget - _total(ops.clip(left - 1.0, 0.0, qmax))
+    missing = budget - total(ops.clip(left - 1.0, 0.0, qmax))
     cut, taken = _cut(keys, missing)
     drawing = _count((left > 1) | (keys > cut[:, None]))
-    return level, cut, ops.where(full, missing - taken, 0.0), drawing, ops.cast(full, "float32")
+    return ops.stack([level, cut, ops.where(full, missing - taken, 0.0), drawing, ops.cast(full, "float32")])
 
 
-def _total(rows):
+def total(rows):
+    """The sum of whole numbers in each row, (R,)."""
     return ops.matmul(rows, ops.ones((rows.shape[1], 1)))[:, 0]
 
 
 def _count(mask):
-    return _total(ops.cast(mask, "float32"))
+    return total(ops.cast(mask, "float32"))
 
 
 def _level(units, qmax, budget, full):
@@ -126,7 +121,7 @@ def _level(units, qmax, budget, full):
 
     def halve(below, above):
         middle = ops.ceil((below + above) / 2)  # upward, so that a settled row (above = below + 1) stays
-        fits = _total(ops.clip(units - middle[:, None] - 1.0, 0.0, qmax)) <= budget
+        fits = total(ops.clip(units - middle[:, None] - 1.0, 0.0, qmax)) <= budget
         return ops.where(fits, below, middle), ops.where(fits, middle, above)
 
     most = ops.where(full, ops.max(units, axis=1), 0.0)

@@ -1,4 +1,4 @@
-"""How many units go to weights above and below zero, where both draw on the same accumulator and not alike.
+"""Which units weights above and below zero get, where both draw on the same accumulator and not alike.
 
 Two's complement inputs reach one code further down than up, lo = -hi - 1.  With p units above zero and n below it, and
 t = p + n, the exact condition of `numerics.bounds` then is
@@ -6,7 +6,7 @@ t = p + n, the exact condition of `numerics.bounds` then is
     hi*t + n <= upward    and    hi*t + p <= downward
 
 so the more units, the less they may differ in sign.  What the best codes of t units are worth is concave in t: the best
-t is found by bisection.  Mostly there is nothing to search: the most units that fit leave both signs free enough.
+t is found by bisection, from the largest that fits in doubling steps, because mostly it is that or one less.
 """
 
 from __future__ import annotations
@@ -17,57 +17,76 @@ from a2q_keras.quantizers import projection
 from a2q_keras.quantizers.accumulator import COUNTABLE_BITS
 from a2q_keras.quantizers.compiled import compiled
 
+FARTHEST = 2**COUNTABLE_BITS
+
 
 @compiled
 def split(u, qmax, upward, downward, hi):
-    """The units (p, n) of the codes nearest to `u` (K, C) that fit inputs from -hi - 1 to hi > 0: float32 (2, C).
+    """`projection.thresholds` (5, 2, C) of the codes nearest to `u` (K, C) that fit inputs from -hi - 1 to hi > 0.
 
     upward, downward: what the bias leaves of the accumulator, int32 (C,); neither `hi` is above 2**30 - 1.  Among
-    equally good pairs the one of fewer units, then of more above zero; worth is compared in float32.
+    equally good codes those of fewer units, then of more above zero; worth is compared in float32.
     """
-    u = ops.clip(u, -projection.LARGEST, projection.LARGEST)
-    most = _most(u, qmax, upward, downward, hi)
-    free = _above(u, qmax, most)
-    above = _within(free, most, upward, downward, hi)
-    least = ops.maximum(most - (ops.abs(free - above) + hi - 1) // hi, 0)  # there all may have the sign they want
+    rows = projection.in_rows(u)
+    most = _most(rows, qmax, upward, downward, hi)
+    least = ops.minimum(most, ops.minimum(upward, downward) // (hi + 1))  # all of these may have one sign
 
-    def unsettled(least, most, above):
-        return ops.any(least < most)
+    def unsettled(step, least, most, found):
+        return ops.logical_or(ops.equal(step, 1), ops.any(least < most))
 
-    def halve(least, most, above):
-        middle = (least + most) // 2
-        (fewer, more), better = _compared(u, qmax, middle, upward, downward, hi)
-        above = ops.where(least < most, ops.where(better, more, fewer), above)
-        return ops.where(better, ops.minimum(middle + 1, most), least), ops.where(better, most, middle), above
+    def narrow(step, least, most, found):
+        middle = ops.maximum((least + most) // 2, most - step)
+        fewer, more, as_wanted, better = _compared(rows, qmax, middle, most, upward, downward, hi)
+        better = ops.logical_or(better, least >= most)
+        new = ops.logical_or(least < most, ops.equal(step, 1))
+        found = ops.where(new, ops.where(better, more, fewer), found)
+        least = ops.where(better, ops.minimum(middle + 1, most), ops.where(as_wanted, middle, least))
+        return ops.minimum(2 * step, FARTHEST), least, ops.where(better, most, middle), found
 
-    total, _, above = ops.while_loop(unsettled, halve, (least, most, above))
-    return ops.cast(ops.stack([above, total - above]), "float32")
-
-
-def _compared(u, qmax, total, upward, downward, hi):
-    """(units above zero of `total` and of `total` + 1 units, whether the latter are worth more), side by side."""
-    wide, totals = ops.tile(u, (1, 2)), ops.concatenate([total, total + 1])
-    room = (ops.tile(upward, 2), ops.tile(downward, 2))
-    above = _within(_above(wide, qmax, totals), totals, *room, hi)
-    codes = projection.take_units(wide, qmax, ops.cast(ops.stack([above, totals - above]), "float32"))
-    fewer, more = ops.split(codes, 2, axis=1)
-    worth = ops.sum((more - fewer) * (u - 0.5 * (more + fewer)), axis=0)
-    return ops.split(above, 2), worth > 0
+    return ops.while_loop(unsettled, narrow, (1, least, most, ops.zeros((5, 2, u.shape[1]))))[-1]
 
 
-def _above(u, qmax, total):
-    """How many of the best `total` units are above zero, were there no other limit: int32 (C,)."""
-    return ops.cast(projection.above_zero(u, qmax, ops.cast(total, "float32")), "int32")
+def _compared(rows, qmax, total, most, upward, downward, hi):
+    """(fewer, more, as_wanted, better): thresholds (5, 2, C) of `total` units (C,) and of one more, if there may be;
+    whether the former have the signs that they want; whether the latter are worth more."""
+    totals = ops.stack([total, ops.minimum(total + 1, most)])
+    wanted = _above_zero(rows, qmax, totals)
+    above = ops.minimum(ops.maximum(wanted, totals - (upward - hi * totals)), downward - hi * totals)
+    sides = ops.stack([ops.relu(rows), ops.relu(-rows)])
+    budgets = ops.cast(ops.stack([above, totals - above], axis=1), "float32")
+    twice = ops.reshape(ops.stack([sides, sides]), (-1, rows.shape[1]))
+    found = ops.reshape(projection.search(twice, qmax, ops.reshape(budgets, (-1,))), (5, *budgets.shape))
+    fewer, more = found[:, 0], found[:, 1]
+    return fewer, more, wanted[0] == above[0], _gain(sides, qmax, fewer, more) > 0
 
 
-def _within(above, total, upward, downward, hi):
-    """The nearest count of units above zero to `above` that fits."""
-    return ops.minimum(ops.maximum(above, total - (upward - hi * total)), downward - hi * total)
+def _above_zero(rows, qmax, totals):
+    """How many of the best `totals` (2, C) units of `rows` (C, K) are above zero, of equally good ones as many as there
+    are: int32 (2, C)."""
+    magnitude, above = ops.tile(ops.abs(rows), (2, 1)), ops.cast(ops.tile(rows > 0, (2, 1)), "float32")
+    found = projection.search(magnitude, qmax, ops.cast(ops.reshape(totals, (-1,)), "float32"))
+    level, cut, missing = found[0], found[1], found[2]
+    codes, ties = projection.surely(magnitude, qmax, level[:, None], cut[:, None])
+    ties = projection.total(ops.cast(ties, "float32") * above)
+    return ops.reshape(ops.cast(projection.total(codes * above) + ops.minimum(ties, missing), "int32"), totals.shape)
 
 
-def _most(u, qmax, upward, downward, hi):
-    """The most units that fit, whatever their signs, or that `u` has: int32 (C,)."""
-    wanted = ops.sum(ops.clip(ops.ceil(ops.abs(u) - 0.5), 0.0, qmax), axis=0)
+def _gain(sides, qmax, fewer, more):
+    """What the codes of thresholds `more` (5, 2, C) are worth beyond those of `fewer`: (C,), the rewards between.
+
+    sides (2, C, K): weights above and below zero, without their sign.
+    """
+    less, full = (
+        projection.surely(sides, qmax, level[..., None], cut[..., None])[0]
+        for level, cut in ((fewer[0], fewer[1]), (more[0], more[1]))
+    )
+    of_ties = more[2] * (more[0] + more[1]) - fewer[2] * (fewer[0] + fewer[1])
+    return ops.sum(ops.sum((full - less) * (sides - 0.5 * (full + less)), axis=2) + of_ties, axis=0)
+
+
+def _most(rows, qmax, upward, downward, hi):
+    """The most units that fit, whatever their signs, or that `rows` (C, K) have: int32 (C,)."""
+    wanted = projection.total(ops.clip(ops.ceil(ops.abs(rows) - 0.5), 0.0, qmax))
     wanted = ops.cast(ops.minimum(wanted, 2.0**COUNTABLE_BITS), "int32")
     alike = ops.minimum(upward, downward) // hi
     return ops.minimum(wanted, ops.minimum(alike, (upward + downward) // (2 * hi + 1)))

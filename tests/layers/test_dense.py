@@ -1,5 +1,6 @@
 """A2QDense: the battery, and what is particular to a dense layer."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_training_searches_anew_after_weights_were_given():
     x = np.ones((4, 6), np.float32)
     model.fit(x, np.ones((4, 3)), verbose=0, epochs=5)
     model.layers[-1].set_weights([np.eye(6, 3, dtype=np.float32), np.zeros(3, np.float32)])
-    assert int(model.layers[-1].steps.numpy()) == 0
+    assert not model.layers[-1].held.numpy().any()
 
 
 @pytest.mark.parametrize("step, moves", [(SCALE_STEPS, True), (2 * SCALE_STEPS, False)])
@@ -86,10 +87,35 @@ def test_the_scale_follows_the_weights_early_in_training_only(step, moves):
     layer, x = model.layers[-1], np.ones((4, 6), np.float32)
     before = float(layer.scale_log2)
     layer.kernel.assign(16 * layer.kernel)
-    layer.steps.assign(step)
+    layer.held.assign(np.full(layer.held.shape, step))
     model.compile("sgd", "mse", jit_compile=False)
     model.train_on_batch(x, np.ones((4, 3)))
     assert (float(layer.scale_log2) != before) == moves
+
+
+@pytest.mark.parametrize("method, rows", [("exact", 3), ("none", 1)])
+def test_training_counts_its_steps_up_to_a_number_that_float32_holds(method, rows):
+    model = quantized_input(A2QDense(3, acc_bits=12, method=method))
+    layer, x = model.layers[-1], np.ones((4, 6), np.float32)
+    model.compile("sgd", "mse", jit_compile=False)
+    for before, after in [(0, 1), (1, 2), (2 * SCALE_STEPS - 1, 2 * SCALE_STEPS), (2 * SCALE_STEPS, SCALE_STEPS + 1)]:
+        layer.held.assign(np.full(layer.held.shape, before))
+        model.train_on_batch(x, np.ones((4, 3)))
+        assert layer.held.shape[0] == rows and (layer.held.numpy()[-1] == after).all()
+
+
+def test_what_another_version_held_is_found_anew(tmp_path):
+    model = quantized_input(A2QDense(3, acc_bits=9))
+    kernel = model.layers[-1].kernel.numpy()
+    model.save_weights(tmp_path / "model.weights.h5")
+    with h5py.File(tmp_path / "model.weights.h5", "a") as file:
+        (held,) = file.visit(lambda name: name.endswith("/held") and [name] or None)
+        del file[held]
+        file[held] = np.ones((2, 2, 3), np.float32)
+    model.layers[-1].kernel.assign(0 * kernel)
+    model.layers[-1].held.assign(np.ones((3, 2, 3)))
+    model.load_weights(tmp_path / "model.weights.h5")
+    assert not model.layers[-1].held.numpy().any() and np.array_equal(model.layers[-1].kernel, kernel)
 
 
 def test_a_bias_quantizer_comes_before_the_grid_of_the_accumulator():

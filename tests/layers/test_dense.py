@@ -109,7 +109,7 @@ def test_what_another_version_held_is_found_anew(tmp_path):
     kernel = model.layers[-1].kernel.numpy()
     model.save_weights(tmp_path / "model.weights.h5")
     with h5py.File(tmp_path / "model.weights.h5", "a") as file:
-        (held,) = file.visit(lambda name: name.endswith("/held") and [name] or None)
+        held = file.visit(lambda name: name if name.endswith("/held") else None)
         del file[held]
         file[held] = np.ones((2, 2, 3), np.float32)
     model.layers[-1].kernel.assign(0 * kernel)

@@ -10,7 +10,7 @@ from keras import ops
 from a2q_keras.quantizers import projection
 from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, l1_budgets
 from a2q_keras.quantizers.ste import with_gradient
-from a2q_keras.quantizers.sums import column_sum, column_sums
+from a2q_keras.quantizers.sums import column_sum
 
 LN2 = math.log(2.0)
 LEAST_LIMIT = 1e-6  # of a channel whose bias takes everything, so that its logarithm is finite
@@ -38,11 +38,10 @@ def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_cente
 
         def backward(upstream):
             inside = ops.where(ops.abs(u) <= spec.qmax, upstream, 0.0)
-            sums = column_sums(inside * v, upstream * q)
-            along = sums[0] / length
+            along = column_sum(inside * v) / length
             to_v = (norm / length) * (inside - ops.sign(v) * along)
             to_norm = ops.where(trained < cap, along, 0.0)  # a capped norm has the penalty instead
-            to_scale = ops.sum(sums[1] - to_norm * norm / scale)
+            to_scale = ops.sum(column_sum(upstream * q) - to_norm * norm / scale)
             return to_v - column_sum(to_v) / v.shape[0] if zero_centered else to_v, to_norm, to_scale
 
         return scale * q, backward

@@ -9,7 +9,7 @@ from a2q_keras.quantizers import projection
 from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, apart, headroom, together, whole_units
 from a2q_keras.quantizers.split import split
 from a2q_keras.quantizers.ste import with_gradient
-from a2q_keras.quantizers.sums import column_sum, column_sums
+from a2q_keras.quantizers.sums import column_sum
 
 TIE_GUARD = 1 + 2.0**-22
 
@@ -130,10 +130,10 @@ def _prices(gradient, latent, drawing, share):
     """
     above, below = latent > drawing[0], latent < -drawing[-1]
     if share.shape[0] == 1:
-        sums = column_sum(ops.where(above, gradient, ops.where(below, -gradient, 0.0)))[None]
+        sums = [column_sum(ops.where(above, gradient, ops.where(below, -gradient, 0.0)))]
     else:
-        sums = column_sums(ops.where(above, gradient, 0.0), ops.where(below, -gradient, 0.0))
-    worth = -share * sums
+        sums = [column_sum(ops.where(above, gradient, 0.0)), -column_sum(ops.where(below, gradient, 0.0))]
+    worth = [-share[side] * total for side, total in enumerate(sums)]
     edges = [ops.where(worth[side] < 0, drawing[side], 0.0) for side in (0, -1)]
     return ops.stack([edges[0], worth[0], -edges[1], -worth[-1]])
 

@@ -37,6 +37,7 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     drawing, share = (held[0] + 0.5) * ops.stop_gradient(scale), held[1][: _prices_of(spec)]
 
     def backward(up):
+        # A branch of its own: XLA would work the sums out again wherever an optimizer reads the gradient.
         paying = ops.cond(
             ops.any(share > 0),
             lambda: _prices(up, latent, drawing, share),

@@ -38,10 +38,12 @@ def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_cente
 
         def backward(upstream):
             inside = ops.where(ops.abs(u) <= spec.qmax, upstream, 0.0)
-            along = column_sum(inside * v) / length
+            of_codes = column_sum(upstream * q)
+            # 0 * sum adds nothing, but has it taken before Adam overwrites v, of which XLA else makes a copy for it.
+            along = column_sum(inside * v) / length + 0.0 * of_codes
             to_v = (norm / length) * (inside - ops.sign(v) * along)
             to_norm = ops.where(trained < cap, along, 0.0)  # a capped norm has the penalty instead
-            to_scale = ops.sum(column_sum(upstream * q) - to_norm * norm / scale)
+            to_scale = ops.sum(of_codes - to_norm * norm / scale)
             return to_v - column_sum(to_v) / v.shape[0] if zero_centered else to_v, to_norm, to_scale
 
         return scale * q, backward

@@ -34,9 +34,8 @@ def thresholds(u, qmax, budget):
     draw on the budget; and 1 where it is used up, 0 where all units fit.
     """
     rows = in_rows(u)
-    sides = [ops.abs(rows)] if budget.shape[0] == 1 else [ops.relu(rows), ops.relu(-rows)]
-    found = search(ops.concatenate(sides, axis=0), qmax, ops.reshape(budget, (-1,)))
-    return ops.reshape(found, (5, *budget.shape))
+    sides = ops.abs(rows)[None] if budget.shape[0] == 1 else ops.stack([ops.relu(rows), ops.relu(-rows)])
+    return search(sides, qmax, budget)
 
 
 def in_rows(u):
@@ -91,22 +90,22 @@ def _fill(codes, sides, missing):
 
 
 def search(magnitude, qmax, budget):
-    """`thresholds` of rows (R, K) without their sign, with budgets (R,): level, cut, missing, drawing, full, (5, R)."""
+    """`thresholds` (5, ..., R) of rows (..., R, K) without their sign, with budgets (..., R)."""
     units = ops.ceil(magnitude - 0.5)
     reward = magnitude - units + 0.5
     full = total(ops.minimum(units, qmax)) > budget
     level = _level(units, qmax, budget, full)
-    left = units - level[:, None]
+    left = units - level[..., None]
     keys = ops.where((left > 0) & (left <= qmax), reward, 0.0)
     missing = budget - total(ops.clip(left - 1.0, 0.0, qmax))
     cut, taken = _cut(keys, missing)
-    drawing = _count((left > 1) | (keys > cut[:, None]))
+    drawing = _count((left > 1) | (keys > cut[..., None]))
     return ops.stack([level, cut, ops.where(full, missing - taken, 0.0), drawing, ops.cast(full, "float32")])
 
 
 def total(rows):
-    """The sum of whole numbers in each row, (R,)."""
-    return ops.matmul(rows, ops.ones((rows.shape[1], 1)))[:, 0]
+    """The sum of whole numbers along the last axis."""
+    return ops.matmul(rows, ops.ones((rows.shape[-1], 1)))[..., 0]
 
 
 def _count(mask):
@@ -121,10 +120,10 @@ def _level(units, qmax, budget, full):
 
     def halve(below, above):
         middle = ops.ceil((below + above) / 2)  # upward, so that a settled row (above = below + 1) stays
-        fits = total(ops.clip(units - middle[:, None] - 1.0, 0.0, qmax)) <= budget
+        fits = total(ops.clip(units - middle[..., None] - 1.0, 0.0, qmax)) <= budget
         return ops.where(fits, below, middle), ops.where(fits, middle, above)
 
-    most = ops.where(full, ops.max(units, axis=1), 0.0)
+    most = ops.where(full, ops.max(units, axis=-1), 0.0)
     return ops.while_loop(unsettled, halve, (-ops.ones_like(budget), most))[1]
 
 
@@ -146,7 +145,7 @@ def _cut(keys, missing):
         share = ops.where(step % 4 == 3, 0.5, (many - missing) / (many - few + 1.0))
         guess = ops.floor((below + (above - below) * share) / GRID) * GRID
         guess = ops.clip(guess, below + GRID, above - GRID)
-        count = _count(keys > guess[:, None])
+        count = _count(keys > guess[..., None])
         still, fits = is_open(below, above, few), count <= missing
         low, high = still & ~fits, still & fits
         return (

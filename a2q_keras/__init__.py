@@ -33,6 +33,7 @@ _WHERE = {
     "print_accumulator_stats": "pipeline",
     "print_qstats": "model.to_qkeras",
     "to_qkeras": "model.to_qkeras",
+    "polish": "model.polish",
     "quantize": "pipeline",
     "read_resources": "pipeline",
     "resources": "pipeline",

@@ -112,14 +112,20 @@ def float_network(dataset, seed, folder):
     return model
 
 
-def train_one(dataset, float_model, method, acc_bits, bits, seed):
-    """One row: train by `method` for `acc_bits`, export, certify, measure."""
+def trained(dataset, float_model, method, acc_bits, bits, seed):
+    """The accumulator-aware model, trained by `method` for `acc_bits`."""
     keras.utils.set_random_seed(seed)
-    begin, task = time.time(), TASKS[dataset.name]
+    task = TASKS[dataset.name]
     settings = task.settings | STARTS.get(method, {})
     model = a2q.convert(float_model, acc_bits, bits, bits, method, data=dataset.x_train, **settings)
     fit_classifier(model, dataset, task.epochs, task.rate, task.batch)
-    program = a2q.integer_model(model)
+    return model
+
+
+def train_one(dataset, float_model, method, acc_bits, bits, seed):
+    """One row: train, export, certify, measure."""
+    begin, task = time.time(), TASKS[dataset.name]
+    program = a2q.integer_model(trained(dataset, float_model, method, acc_bits, bits, seed))
     proof = a2q.certify(program)
     widths = trained_widths(program, task)
     needed = max(proof.acc_bits[name] for name in widths)

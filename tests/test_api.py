@@ -39,6 +39,7 @@ def test_the_public_names():
         "load_integer_model",
         "load_model",
         "numerics",
+        "polish",
         "print_accumulator_stats",
         "print_qstats",
         "quantize",

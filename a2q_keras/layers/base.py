@@ -196,7 +196,7 @@ class AccumulatorAware:
     def search_anew(self):
         """Let the next training step look for a better scale and for the thresholds of the projection."""
         if self.method not in weights.LEARNED_NORM:
-            self.held.assign(ops.zeros_like(self.held))
+            self.held.assign(ops.zeros(self.held.shape))
 
     def set_float_weights(self, kernel, bias=None):
         """Start from the weights of a float layer: take them over and fit the scale to them."""

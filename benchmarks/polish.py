@@ -1,0 +1,93 @@
+"""What `polish` adds to training by method `exact` in narrow accumulators, W4A4.
+
+    python benchmarks/polish.py --data-dir FOLDER
+
+The networks of accuracy.py, trained as there, polished on their training data; three seeds.  Beside them stands `a2q+`
+with two bits more, from the results of accuracy.py.  The accuracy is that of the integer program on the test set.
+
+Results go to benchmarks/results/polish.{json,md}, after every training; a run that was stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import accuracy as bench
+from rich.progress import track
+
+import a2q_keras as a2q
+from a2q_keras.integer import storage
+from a2q_keras.zoo.train import accuracy
+
+CASES = (("dry_bean", (8, 7, 6)), ("magic_gamma", (8, 7, 6)), ("digits", (7, 6, 5)))
+SEEDS = (0, 1, 2)
+COMMAND = "python benchmarks/polish.py --data-dir FOLDER"
+HEAD = "| data | P | trained | polished | `a2q+`, P + 2 | training loss | seconds |"
+
+
+def run(dataset, float_model, acc_bits, seed):
+    """One row: train, polish, certify."""
+    model = bench.trained(dataset, float_model, "exact", acc_bits, 4, seed)
+    before, begin = certified(model, dataset), time.time()
+    losses = a2q.polish(model, dataset.x_train, dataset.y_train)
+    seconds = round(time.time() - begin, 1)
+    row = {"data": dataset.name, "acc_bits": acc_bits, "seed": seed, "before": before}
+    return row | {"after": certified(model, dataset), "losses": losses, "seconds": seconds}
+
+
+def certified(model, dataset):
+    """Test accuracy of the integer program, which is safe."""
+    program = a2q.integer_model(model)
+    a2q.certify(program, {op.name: op.acc_bits for op in program.accumulator_ops}).raise_if_unsafe()
+    return accuracy(program.run(dataset.x_test), dataset.y_test)
+
+
+def markdown(rows):
+    """Means over the seeds, one line per data set and width."""
+    lines = ["# Polishing after training by method `exact`, W4A4", ""]
+    lines += [f"Made by `{COMMAND}`; {len(SEEDS)} seeds, means (least).", "", HEAD, "|---|" + "---|" * 6]
+    for name, widths in CASES:
+        theirs = json.loads((bench.RESULTS / f"accuracy_{name}.json").read_text())["rows"]
+        for width in widths:
+            found = [row for row in rows if (row["data"], row["acc_bits"]) == (name, width)]
+            peers = [row["accuracy"] for row in theirs if (row["method"], row["acc_bits"]) == ("a2q+", width + 2)]
+            if found:
+                lines.append(f"| {name} | {width} | {' | '.join(cells(found, peers))} |")
+    return "\n".join(lines) + "\n"
+
+
+def cells(found, peers):
+    """What a line says after its width."""
+    shares = [[row["before"] for row in found], [row["after"] for row in found], peers]
+    ends = [statistics.fmean(row["losses"][end] for row in found) for end in (0, -1)]
+    yield from (f"{statistics.fmean(share):.2%} ({min(share):.2%})" if share else "" for share in shares)
+    yield f"{ends[0]:.3f} → {ends[1]:.3f}"
+    yield f"{statistics.fmean(row['seconds'] for row in found):.0f}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--keep", type=Path, help="folder for the float networks")
+    args = parser.parse_args()
+    path = bench.RESULTS / "polish.json"
+    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+    done = {(row["data"], row["acc_bits"], row["seed"]) for row in rows}
+    for name, widths in CASES:
+        dataset = bench.load(argparse.Namespace(data=name, data_dir=args.data_dir, train=0))
+        for seed in SEEDS:
+            wanted = [width for width in widths if (name, width, seed) not in done]
+            model = bench.float_network(dataset, seed, args.keep) if wanted else None
+            for width in track(wanted, f"{name}, seed {seed}"):
+                rows.append(run(dataset, model, width, seed))
+                storage.write_text(path, json.dumps({"command": COMMAND, "rows": rows}, indent=1) + "\n")
+                storage.write_text(path.with_suffix(".md"), markdown(rows))
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

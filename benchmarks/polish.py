@@ -65,7 +65,7 @@ def cells(found, peers):
     shares = [[row["before"] for row in found], [row["after"] for row in found], peers]
     ends = [statistics.fmean(row["losses"][end] for row in found) for end in (0, -1)]
     yield from (f"{statistics.fmean(share):.2%} ({min(share):.2%})" if share else "" for share in shares)
-    yield f"{ends[0]:.3f} → {ends[1]:.3f}"
+    yield f"{ends[0]:.3f} -> {ends[1]:.3f}"
     yield f"{statistics.fmean(row['seconds'] for row in found):.0f}"
 
 

@@ -33,9 +33,10 @@ def polish(model, x, y, loss=None, sweeps=5, tries=4) -> list[float]:
     the first that lowers the loss is kept.  Returns the loss before and after each sweep, which never rises; it ends
     early where nothing is found.  Afterwards the latent weights are the values of the codes; training may go on.
 
-    x, y: as for `model.fit`, arrays; all of it is one batch, so some thousand samples.  loss: by default that of
-    `model.compile`, which is left alone.  A sweep takes up to `tries` forward passes per channel: seconds for networks
-    of some hundred channels.  Layers that fold a batch norm and those that are not trainable stay as they are.
+    x, y: as for `model.fit`, arrays; all of it is one batch.  As much of the training data as memory allows: with a few
+    samples per weight, what is gained on them is lost on others.  loss: by default that of `model.compile`, which is
+    left alone.  A sweep takes up to `tries` forward passes per channel: seconds for networks of some hundred channels.
+    Layers that fold a batch norm and those that are not trainable stay as they are.
 
     Raises ConfigurationError without a layer or a loss, WeightError where the loss is not finite.
     """

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.layers.separable import accumulator_parts
+from a2q_keras.layers.separable import accumulator_layers
 from a2q_keras.numerics import bounds
 from a2q_keras.quantizers.accumulator import bias_limit
 
@@ -75,11 +75,6 @@ class AccumulatorLogger(keras.callbacks.Callback):
                 logs[f"acc_bits_needed/{layer.name}"] = _needed_bits(layer, codes, bias)
                 logs[f"weight_sparsity/{layer.name}"] = float(np.mean(codes == 0))
                 logs[f"bias_at_limit/{layer.name}"] = _bias_at_limit(layer, bias)
-
-
-def accumulator_layers(model) -> list:
-    """The accumulator-aware layers of a model, those inside separable convolutions included."""
-    return [part for layer in model.layers for part in accumulator_parts(layer)]
 
 
 def needed_bits(layer) -> int:

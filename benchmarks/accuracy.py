@@ -141,6 +141,13 @@ def train_one(dataset, float_model, method, acc_bits, bits, seed):
     }
 
 
+def certified(model, x):
+    """Outputs of the integer program, which is safe."""
+    program = a2q.integer_model(model)
+    a2q.certify(program, {op.name: op.acc_bits for op in program.accumulator_ops}).raise_if_unsafe()
+    return program.run(x)
+
+
 def trained_widths(program, task):
     """The names of the layers that the width P is for."""
     names = [op.name for op in program.accumulator_ops]

@@ -128,14 +128,7 @@ def run(dataset, float_model, acc_bits, variant, seed):
             layer.bias_share = variant.get("share", layer.bias_share)
         callbacks = variant.get("callbacks", lambda *_: [])(acc_bits, task.epochs)
         fit_classifier(model, dataset, task.epochs, task.rate, task.batch, callbacks)
-        return accuracy(variant.get("predict", certified)(model, dataset.x_test), dataset.y_test)
-
-
-def certified(model, x):
-    """Outputs of the integer program, which is safe."""
-    program = a2q.integer_model(model)
-    a2q.certify(program, {op.name: op.acc_bits for op in program.accumulator_ops}).raise_if_unsafe()
-    return program.run(x)
+        return accuracy(variant.get("predict", bench.certified)(model, dataset.x_test), dataset.y_test)
 
 
 def markdown(found):

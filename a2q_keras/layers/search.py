@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from keras import ops
 
 from a2q_keras.quantizers import weights
@@ -16,6 +17,13 @@ def held_shape(k, channels, method, spec: weights.Accumulator) -> tuple[int, int
     the number of the step.  One variable, because to a step of a small layer each costs as much as a sum."""
     rows, *row = weights.thresholds_shape(k, channels, spec) if method == "exact" else (0, 1, 1)
     return rows + 1, *row
+
+
+def only_rounding(shape) -> np.ndarray:
+    """What to hold, of `held_shape`, for a training step that rounds, pays for no budget and looks for nothing."""
+    held = np.zeros(shape, np.float32)
+    held[-1] = SEARCH_EVERY + 1
+    return held
 
 
 def search_when_due(latent, scale_log2, held, method, spec: weights.Accumulator):

@@ -163,5 +163,10 @@ def accumulator_parts(layer) -> list[AccumulatorAware]:
     return [part for part in parts if isinstance(part, AccumulatorAware)]
 
 
+def accumulator_layers(model) -> list[AccumulatorAware]:
+    """The accumulator-aware layers of a model, those inside separable convolutions included."""
+    return [part for layer in model.layers for part in accumulator_parts(layer)]
+
+
 def _take(kwargs, names) -> dict:
     return {own: kwargs.pop(key) for key, own in names.items() if key in kwargs}

@@ -16,13 +16,13 @@ import numpy as np
 from keras import ops
 
 from a2q_keras.errors import ConfigurationError, WeightError
-from a2q_keras.layers.separable import accumulator_parts
+from a2q_keras.layers.search import only_rounding
+from a2q_keras.layers.separable import accumulator_layers
 from a2q_keras.model.graph import between, functional
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.quantizers.accumulator import bias_limit
 
 ADDED = 8  # changes of a channel of which each is tried together with a unit given up
-NOT_DUE = 65.0  # a training step in which layers.search looks for nothing
 
 
 def polish(model, x, y, loss=None, sweeps=5, tries=4) -> list[float]:
@@ -40,7 +40,7 @@ def polish(model, x, y, loss=None, sweeps=5, tries=4) -> list[float]:
 
     Raises ConfigurationError without a layer or a loss, WeightError where the loss is not finite.
     """
-    chosen = [part for layer in functional(model).layers for part in accumulator_parts(layer) if _own(part)]
+    chosen = [layer for layer in accumulator_layers(functional(model)) if _own(layer)]
     if not chosen:
         raise ConfigurationError(
             f"model {model.name!r} has no trainable layer of method 'exact' without a batch norm inside; "
@@ -130,9 +130,7 @@ class _Codes:
         self.codes = _Point(columns.reshape(-1, len(bias)), bias)
         self.steps = 2.0**-frac, 2.0 ** -(frac + layer.input_format.frac)
         self._write()
-        held = np.zeros(layer.held.shape, np.float32)  # no edge beyond rounding, nothing to pay
-        held[-1] = NOT_DUE
-        layer.held.assign(held)
+        layer.held.assign(only_rounding(layer.held.shape))
 
     def latent(self) -> _Point:
         """The latent weights."""

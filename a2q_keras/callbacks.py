@@ -9,7 +9,7 @@ import numpy as np
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.separable import accumulator_layers
-from a2q_keras.numerics import bounds
+from a2q_keras.numerics import bounds, tiles
 from a2q_keras.quantizers.accumulator import bias_limit
 
 
@@ -62,10 +62,11 @@ class AccumulatorSchedule(keras.callbacks.Callback):
 class AccumulatorLogger(keras.callbacks.Callback):
     """Adds to the logs of every epoch, by layer: acc_bits_needed/LAYER, weight_sparsity/LAYER, bias_at_limit/LAYER.
 
-    Bits by the exact condition, bias included, for the weights at the end of the epoch; sparsity is the share of zero
-    codes; bias_at_limit is the share of channels whose bias saturates at the part of the accumulator that a bias may
-    take (`bias_share` of the layer): where it is large, the accumulator is too narrow for the biases.  Put it in front
-    of the callbacks that write logs (TensorBoard, CSVLogger); History shows them in any case.
+    Bits by the exact condition, bias included, for the weights at the end of the epoch, with tiles those of the inner
+    accumulators; sparsity is the share of zero codes; bias_at_limit is the share of channels whose bias saturates at
+    the part of the accumulator that a bias may take (`bias_share` of the layer): where it is large, the accumulator is
+    too narrow for the biases.  Put it in front of the callbacks that write logs (TensorBoard, CSVLogger); History shows
+    them in any case.
     """
 
     def on_epoch_end(self, epoch, logs=None):
@@ -78,14 +79,14 @@ class AccumulatorLogger(keras.callbacks.Callback):
 
 
 def needed_bits(layer) -> int:
-    """Accumulator bits that the worst channel of a layer needs."""
+    """Accumulator bits that the worst channel of a layer needs, with tiles the worst inner accumulator."""
     codes, bias, _ = layer.integer_weights()
     return _needed_bits(layer, codes, bias)
 
 
 def _needed_bits(layer, codes, bias) -> int:
-    inputs = layer.input_format
-    return int(bounds.min_acc_bits(codes.reshape(-1, len(bias)), inputs.lo, inputs.hi, bias).max())
+    inputs, columns = layer.input_format, codes.reshape(-1, len(bias))
+    return int(bounds.bits_for(*tiles.acc_range(columns, inputs.lo, inputs.hi, bias, layer.tile)).max())
 
 
 def _bias_at_limit(layer, bias) -> float:

@@ -6,7 +6,7 @@ import pytest
 from qkeras import QActivation
 
 import a2q_keras as a2q
-from a2q_keras.callbacks import AccumulatorLogger, AccumulatorSchedule
+from a2q_keras.callbacks import AccumulatorLogger, AccumulatorSchedule, needed_bits
 from a2q_keras.errors import ConfigurationError
 from tests.models import inputs, two_layers
 
@@ -73,6 +73,16 @@ def test_the_logger_says_what_each_layer_needs(tmp_path):
         assert history[f"acc_bits_needed/{layer}"][-1] == proof[layer].needed_bits.max()
         assert history[f"weight_sparsity/{layer}"][-1] == proof[layer].sparsity
     assert "acc_bits_needed/first" in (tmp_path / "log.csv").read_text().splitlines()[0]
+
+
+def test_the_logger_counts_what_the_inner_accumulators_of_tiles_need():
+    layer = a2q.A2QDense(3, acc_bits=8, weight_bits=4, tile=4, input_quantizer="quantized_relu(4,2)", name="d")
+    model = compiled(keras.Sequential([keras.Input((16,)), layer]))
+    layer.bias.assign([100.0, 0.0, 0.0])  # in the outer accumulators, which have room for it
+    logs, logger = {}, AccumulatorLogger()
+    logger.set_model(model)
+    logger.on_epoch_end(0, logs)
+    assert logs["acc_bits_needed/d"] == needed_bits(layer) == a2q.certify(model)["d"].needed_bits.max() <= 8
 
 
 def test_the_logger_looks_into_separable_convolutions():

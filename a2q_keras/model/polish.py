@@ -169,11 +169,8 @@ class _Codes:
         inputs, column = self.spec.input, codes.columns[:, None]
         if abs(codes.bias) > bias_limit(self.spec):
             return False
-        if self.spec.tile is None:
-            needed = bounds.min_acc_bits(column, inputs.lo, inputs.hi, codes.bias)
-        else:
-            needed = bounds.bits_for(*tiles.inner_range(column, inputs.lo, inputs.hi, self.spec.tile))
-        return needed.max() <= self.spec.acc_bits
+        reached = tiles.acc_range(column, inputs.lo, inputs.hi, codes.bias, self.spec.tile)
+        return bounds.bits_for(*reached).max() <= self.spec.acc_bits
 
 
 def _moves(column, slope, qmax) -> list:

@@ -52,6 +52,12 @@ def inner_range(q, lo, hi, tile: int) -> tuple[np.ndarray, np.ndarray]:
     return bottom.reshape(tiles, -1), top.reshape(tiles, -1)
 
 
+def acc_range(q, lo, hi, bias, tile: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """(bottom, top) of every partial sum in the accumulators whose width a layer is given: the inner ones of its tiles,
+    without tiles those of its channels with their bias codes; int64 (tiles, C) or (C,)."""
+    return bounds.acc_range(q, lo, hi, bias) if tile is None else inner_range(q, lo, hi, tile)
+
+
 def outer_bits(q, lo, hi, bias) -> int:
     """Bits of the outer accumulators of a layer, at least 2: the most that a channel needs, bias included."""
     return max(int(bounds.min_acc_bits(q, lo, hi, bias).max(initial=2)), 2)

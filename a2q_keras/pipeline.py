@@ -115,6 +115,7 @@ def quantize(
     calibration="mse",
     percentile=99.99,
     on_layer=None,
+    least_act_bits=None,
 ):
     """The accumulator-aware model for a float or QKeras one, without training: seconds to minutes, no gradients.
 
@@ -132,7 +133,8 @@ def quantize(
     needed (multi-stage accumulation; `integer.ops` has the order of the products; not in hls4ml).  calibration: how the
     power-of-two range of an activation is chosen: "mse", for least squared error, or "percentile", the smallest that
     clips nothing below the given `percentile` of the magnitudes (100: nothing at all).  on_layer: is called with a
-    `model.post_training.choose.QuantizedLayer` after each layer.
+    `model.post_training.choose.QuantizedLayer` after each layer.  least_act_bits: None, or how few bits an activation
+    may have instead of act_bits where that suits the accumulators behind it better, as in `convert`.
 
     Raises what `convert` raises; ConfigurationError for data with NaN or an unknown choice.
     """
@@ -144,7 +146,7 @@ def quantize(
     recipe = Recipe(method, budget, refine, correct_bias)
     bits, places = (acc_bits, weight_bits, act_bits), (layers, first, last)
     clipped = percentile if calibration == "percentile" else None
-    options = (recipe, samples, seed, tile, clipped, on_layer or (lambda layer: None))
+    options = (recipe, samples, seed, tile, clipped, least_act_bits, on_layer or (lambda layer: None))
     return post_training.quantize(model, data, *bits, method, *places, *options)
 
 

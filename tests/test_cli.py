@@ -95,7 +95,7 @@ def test_demo_goes_the_whole_way(tmp_path):
     "network, data, measure, how",
     [
         ("resnet8", "digits", "accuracy", ("--method", "a2q+")),
-        ("espcn", "photographs", "psnr", ("--method", "exact", "--start", "optq")),
+        ("espcn", "photographs", "psnr", ("--method", "exact", "--start", "optq", "--least-act-bits", 3)),
     ],
 )
 def test_train_saves_a_proven_model(network, data, measure, how, tmp_path):
@@ -115,6 +115,7 @@ def test_train_saves_a_proven_model(network, data, measure, how, tmp_path):
         (("alexnet", "digits"), "no network 'alexnet' in the zoo; it has jet_tagger"),
         (("lenet", "digits"), "network 'lenet': "),
         (("lenet", "digits", "--start", "rtn"), "--start rtn is unknown; allowed are gpfq, optq"),
+        (("lenet", "digits", "--least-act-bits", "1"), "--least-act-bits 1 is not allowed; give a number from 2 to 16"),
         (
             ("lenet", "digits", "--output", "model.h5"),
             "--output model.h5 is not allowed; give a name that ends in .keras",
@@ -199,15 +200,17 @@ def test_an_error_of_ours_that_keras_wrapped_is_said(files, tmp_path):
 
 
 def test_quantize_writes_a_proven_model(tmp_path):
-    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5, activation="relu"), keras.layers.Dense(3)])
-    model.save(tmp_path / "float.keras")
+    keras.utils.set_random_seed(0)
+    layers = keras.layers.Dense(12, activation="relu", name="hidden"), keras.layers.Dense(3)
+    keras.Sequential([keras.Input((6,)), *layers]).save(tmp_path / "float.keras")
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(50, 6)))
-    bits = ("--acc-bits", 10, "--weight-bits", 4, "--act-bits", 4)
-    output = ("--output", tmp_path / "out.keras")
+    bits = ("--acc-bits", 6, "--weight-bits", 4, "--act-bits", 4)
+    output = ("--output", tmp_path / "out.keras", "--least-act-bits", 2)
     done = a2q_command("quantize", tmp_path / "float.keras", tmp_path / "x.npy", *bits, *output, "--json")
     rows = json.loads(done.stdout)["layers"]
-    assert len(rows) == 2 and all(row["needed_bits"] <= 10 for row in rows)
-    assert a2q.certify(a2q.load_model(tmp_path / "out.keras"), 10).ok
+    assert len(rows) == 2 and all(row["needed_bits"] <= 6 for row in rows)
+    ours = a2q.load_model(tmp_path / "out.keras")
+    assert a2q.certify(ours, 6).ok and ours.get_layer("hidden").activation.bits < 4
 
 
 def test_quantize_refuses_what_is_no_data_in_one_line(tmp_path):

@@ -8,6 +8,7 @@ LIMITS = {
     "acc_bits": (2, 64),
     "weight_bits": (2, 16),
     "act_bits": (1, 16),
+    "least_act_bits": (2, 16),
     "input_bits": (1, 16),
     "epochs": (1, 10**6),
     "float_epochs": (1, 10**6),

@@ -43,6 +43,7 @@ AddersPerStage = Annotated[int | None, typer.Option(help="Adders in a row betwee
 Pe = Annotated[int | None, typer.Option(help="folded: output channels at a time")]
 Simd = Annotated[int | None, typer.Option(help="folded: products of each of them in a cycle")]
 Cycles = Annotated[int | None, typer.Option(help="folded: clock cycles per sample, instead of these two")]
+LeastActBits = Annotated[int | None, typer.Option(help="Fewest bits of an activation; default: all have act-bits")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 
 
@@ -76,6 +77,7 @@ def train(
     acc_bits: Annotated[int, typer.Option(help="Bits of every accumulator")] = 16,
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight")] = 8,
     act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
+    least_act_bits: LeastActBits = None,
     input_bits: Annotated[int | None, typer.Option(help="Bits of the network's inputs, by default act-bits")] = None,
     method: Annotated[str, typer.Option(help="exact, a2q, a2q+ or none")] = "exact",
     start: Annotated[str | None, typer.Option(help="Codes to train from: gpfq or optq, by default the nearest")] = None,
@@ -90,8 +92,8 @@ def train(
     from a2q_keras.cli import train as run
 
     bits = acc_bits, weight_bits, act_bits, input_bits
-    settings = run.Settings(network, data, data_dir, width, *bits, method, float_epochs, epochs, output, seed, start)
-    _finish(run.train(settings, quiet=as_json), as_json)
+    how = method, float_epochs, epochs, output, seed, start, least_act_bits
+    _finish(run.train(run.Settings(network, data, data_dir, width, *bits, *how), quiet=as_json), as_json)
 
 
 @app.command()
@@ -139,6 +141,7 @@ def quantize(
     acc_bits: Annotated[int, typer.Option(help="Bits of every accumulator")] = 16,
     weight_bits: Annotated[int, typer.Option(help="Bits of a weight")] = 8,
     act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
+    least_act_bits: LeastActBits = None,
     method: Annotated[str, typer.Option(help="gpfq, optq or exact")] = "gpfq",
     samples: Annotated[int, typer.Option(help="Inputs that are used, the first ones")] = 1024,
     tile: Annotated[
@@ -155,6 +158,7 @@ def quantize(
     from a2q_keras.cli import quantize as run
 
     options = {"samples": samples, "seed": seed, "tile": tile, "calibration": calibration, "percentile": percentile}
+    options |= {"least_act_bits": least_act_bits}
     layers = run.quantize(model, data, output, (acc_bits, weight_bits, act_bits), method, **options)
     run.show(layers, output, as_json)
 

@@ -33,6 +33,7 @@ class Settings:
     output: Path
     seed: int
     start: str | None = None
+    least_act_bits: int | None = None
 
     def __post_init__(self):
         check_limits(self)
@@ -57,7 +58,7 @@ def train(settings: Settings, quiet: bool = False) -> dict:
     data, float_model = _start(settings)
     with epochs_shown(console, "float network", settings.float_epochs) as callback:
         fit(float_model, data, settings.float_epochs, callbacks=[callback])
-    names = ("acc_bits", "weight_bits", "act_bits", "input_bits", "method", "start")
+    names = ("acc_bits", "weight_bits", "act_bits", "input_bits", "method", "start", "least_act_bits")
     chosen = {name: getattr(settings, name) for name in names}
     with epochs_shown(console, f"A2Q, P={settings.acc_bits} ", settings.epochs) as callback:
         model = recipe.train(float_model, data, settings.epochs, callbacks=[callback], **chosen)

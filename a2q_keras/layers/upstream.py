@@ -32,6 +32,16 @@ def input_format(tensor, layer_name: str) -> FixedPoint:
     return rule(operation, [input_format(part, layer_name) for part in inputs])
 
 
+def quantizers_upstream(tensor) -> set[str]:
+    """The names of the layers whose quantizers make the codes in a symbolic tensor, through layers that move, select
+    or add them; a layer with accumulators in between hides what it reads."""
+    operation, inputs = _producer(tensor)
+    if hasattr(operation, "learned_format") or _output_quantizer(operation) is not None:
+        return {operation.name}
+    passed = inputs if type(operation) in _RULES else []
+    return {name for part in passed for name in quantizers_upstream(part)}
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a step that trains comes from: a layer, and the bits that averaging added behind it."""

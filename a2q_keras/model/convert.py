@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,6 +18,8 @@ from a2q_keras.model.absorb import absorbed
 from a2q_keras.model.bias_correction import correct_bias
 from a2q_keras.model.fold import float_weights
 from a2q_keras.model.graph import Nodes, between, functional
+from a2q_keras.model.post_training import activation_bits
+from a2q_keras.model.post_training.activation_bits import between_halves, front_name
 from a2q_keras.model.post_training.choose import warm_start
 from a2q_keras.model.record import SAMPLES, record, samples
 from a2q_keras.model.settings import LayerSettings, Settings
@@ -101,6 +104,7 @@ def convert(
     tile=None,
     percentile=None,
     start=None,
+    least_act_bits=None,
 ):
     """The accumulator-aware model that starts from `model`, a float or QKeras one, which stays as it is.
 
@@ -112,28 +116,35 @@ def convert(
 
     data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
-    input_bits, method, tile; see `model.settings.LayerSettings`) by layer name, class name or class; first, last: such
-    settings for the first and the last layer with weights.  A name beats a class, which beats first and last.
+    input_bits, method, tile, least_act_bits; see `model.settings.LayerSettings`) by layer name, class name or class;
+    first, last: such settings for the first and the last layer with weights.  A name beats a class, which beats these.
     input_bits: of the model's own inputs, by default what the first layer with weights gets.  bias_correction: take the
     mean error of every channel on `data` away at last (`correct_bias`): for models that are not trained afterwards.
     tile: products of an inner accumulator, as in `A2QDense`.  percentile: choose integer bits such that no value below
     this percentile of the magnitudes is clipped, instead of for least squared error.  start: None, or "gpfq" or "optq":
     training of layers of method "exact" starts from the codes that `quantize` finds by that method, not from the
     nearest codes, which is much closer to the float model where few units of weight fit; it uses 1,024 samples.
+    least_act_bits: None, or how few bits an activation may have instead of act_bits: each then gets the number that
+    suits the accumulators behind it (`model.post_training.activation_bits`), because half as large inputs leave room
+    for twice the weights; the model's own inputs keep theirs.  It uses 1,024 samples, too.
 
     Raises UnsupportedLayerError naming a layer without integer counterpart, ConfigurationError for unknown settings
     or missing data.
     """
     if start is not None and start not in METHODS:
         raise ConfigurationError(f"start={start!r} is unknown; allowed are {', '.join(METHODS)}")
-    default = LayerSettings(acc_bits, weight_bits, act_bits, method, tile=tile)
+    default = LayerSettings(acc_bits, weight_bits, act_bits, method, tile=tile, least_act_bits=least_act_bits)
     graph = absorbed(functional(model))
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
-    if data is None and (bias_correction or start):
-        raise ConfigurationError(f"{'start' if start else 'bias_correction'} needs data=, about a hundred inputs")
-    data = None if data is None else samples(graph, data, START_SAMPLES if start else SAMPLES)
-    made = _Conversion(graph, settings, data, input_bits, percentile).run(model.name)
+    widths = settings.widths()
+    if data is None and (bias_correction or start or widths):
+        option = "start" if start else "bias_correction" if bias_correction else "least_act_bits"
+        raise ConfigurationError(f"{option} needs data=, about a hundred inputs")
+    data = None if data is None else samples(graph, data, START_SAMPLES if start or widths else SAMPLES)
+    conversion = partial(_Conversion, graph, settings, _recorded(graph, data), input_bits, percentile)
+    chosen = activation_bits.choose(lambda bits: conversion(lambda name: bits).run(), graph, data, widths)
+    made = conversion(chosen.get).run(model.name)
     if start:
         warm_start(made, graph, data, Recipe(start))
     if bias_correction:
@@ -144,8 +155,10 @@ def convert(
 class _Conversion:
     """One walk over the float model's nodes, and the new tensor for each float one, by id."""
 
-    def __init__(self, graph, settings: Settings, data, input_bits: int | None, percentile: float | None):
+    def __init__(self, graph, settings: Settings, values, input_bits: int | None, percentile: float | None, wanted):
+        """values: see `_recorded`; wanted: a function from the name of a quantizer to the bits that would suit it."""
         self.graph, self.settings, self.input_bits, self.percentile = graph, settings, input_bits, percentile
+        self.values, self.wanted = values, wanted
         self.nodes = Nodes(graph)
         weighted = [node.operation.name for node in self.nodes if type(node.operation).__name__ in COUNTERPARTS]
         self.ends = (weighted[:1], weighted[-1:])
@@ -154,9 +167,8 @@ class _Conversion:
         self.inputs = {id(tensor): keras.Input(tensor.shape[1:], name=_name(tensor)) for tensor in graph.inputs}
         self.new: dict[int, Any] = {}
         self.quantized: dict[int, Any] = {}
-        self.values = None if data is None else self._record(data)
 
-    def run(self, name: str):
+    def run(self, name: str = "trial"):
         for node in self.nodes:
             if id(node.output_tensors[0]) not in self.new:  # else a batch norm that has been folded
                 made, stands_for = self._convert(node)
@@ -164,13 +176,6 @@ class _Conversion:
         inputs = [self.inputs[id(tensor)] for tensor in self.graph.inputs]
         outputs = [self.new[id(tensor)] for tensor in self.graph.outputs]
         return between(inputs, outputs, name)
-
-    def _record(self, data):
-        """Values of every tensor, by its name here."""
-        tensors = {node.operation.name: node.output_tensors[0] for node in self.nodes}
-        between = [node for node in self.nodes if type(node.operation).__name__ == "SeparableConv2D"]
-        tensors |= {f"{node.operation.name}/depthwise": _depthwise_half(node) for node in between}
-        return record(self.graph, tensors, data)
 
     def _seen(self, name: str):
         """The recorded values of a tensor; ConfigurationError without data."""
@@ -202,9 +207,13 @@ class _Conversion:
             return tensor
         reader = next((found for found in self.nodes if type(found.operation).__name__ in COUNTERPARTS), node)
         settings = self._settings(reader.operation)
-        bits = self.input_bits if settings.input_bits is None and self.input_bits is not None else settings.front_bits
-        quantizer = calibrate.quantizer(self._seen(layer.name), bits, self.percentile)
-        return qkeras.QActivation(quantizer, name=f"{layer.name}_quantizer")(tensor)
+        bits = next(bits for bits in (settings.input_bits, self.input_bits, settings.act_bits) if bits is not None)
+        return self._front(tensor, layer.name, bits)
+
+    def _front(self, tensor, name: str, bits: int):
+        """`tensor` behind a quantizer; name: of the float tensor that it stands for."""
+        quantizer = calibrate.quantizer(self._seen(name), bits, self.percentile)
+        return qkeras.QActivation(quantizer, name=front_name(name))(tensor)
 
     def _brings_quantizer(self, tensor) -> bool:
         readers = self.nodes.reading(tensor)
@@ -224,8 +233,9 @@ class _Conversion:
         if behind is not None or hasattr(layer, "get_folded_weights"):
             arguments["use_bias"] = True
         if isinstance(layer, keras.layers.SeparableConv2D):
-            seen = self._seen(f"{layer.name}/depthwise")
-            arguments["depthwise_activation"] = calibrate.quantizer(seen, settings.act_bits, self.percentile)
+            name = between_halves(layer.name)
+            bits = settings.activation_bits(self.wanted(name))
+            arguments["depthwise_activation"] = calibrate.quantizer(self._seen(name), bits, self.percentile)
         arguments["activation"] = self._own_activation(layer, settings)
         twin = COUNTERPARTS[type(layer).__name__](**arguments)
         made = twin(self._quantized(tensor, node, settings))
@@ -238,10 +248,10 @@ class _Conversion:
             input_format(tensor, node.operation.name)
         except InputRangeError:
             if id(tensor) not in self.quantized:
-                source = node.input_tensors[0]
-                name = _name(source)
-                quantizer = calibrate.quantizer(self._seen(name), settings.front_bits, self.percentile)
-                self.quantized[id(tensor)] = qkeras.QActivation(quantizer, name=f"{name}_quantizer")(tensor)
+                name = _name(node.input_tensors[0])
+                bits = settings.activation_bits(self.wanted(front_name(name)))
+                bits = bits if settings.input_bits is None else settings.input_bits
+                self.quantized[id(tensor)] = self._front(tensor, name, bits)
             return self.quantized[id(tensor)]
         return tensor
 
@@ -250,7 +260,7 @@ class _Conversion:
             return layer.activation
         name = _activation_name(layer)
         if name == "relu":
-            return calibrate.relu(self._seen(layer.name), settings.act_bits, self.percentile)
+            return self._relu(layer, settings)
         if name not in ("linear", "softmax"):
             raise _unsupported(layer, f"the activation {name!r}")
         return name
@@ -260,14 +270,28 @@ class _Conversion:
             return qkeras.QActivation(layer.activation, name=layer.name)(tensor)
         name = _activation_name(layer)
         if name in ("relu", "relu6"):
-            quantizer = calibrate.relu(self._seen(layer.name), self._settings(layer).act_bits, self.percentile)
-            return qkeras.QActivation(quantizer, name=layer.name)(tensor)
+            return qkeras.QActivation(self._relu(layer, self._settings(layer)), name=layer.name)(tensor)
         if name not in ("linear", "softmax"):
             raise _unsupported(layer, f"the activation {name!r}")
         return type(layer).from_config(layer.get_config())(tensor)
 
+    def _relu(self, layer, settings: LayerSettings) -> str:
+        bits = settings.activation_bits(self.wanted(layer.name))
+        return calibrate.relu(self._seen(layer.name), bits, self.percentile)
+
     def _settings(self, layer) -> LayerSettings:
         return self.settings.of(layer, layer.name in self.ends[0], layer.name in self.ends[1])
+
+
+def _recorded(graph, data):
+    """Values of the tensors of the float model by name, and of those inside separable layers; None without data."""
+    if data is None:
+        return None
+    nodes = Nodes(graph)
+    tensors = {node.operation.name: node.output_tensors[0] for node in nodes}
+    separable = [node for node in nodes if type(node.operation).__name__ == "SeparableConv2D"]
+    tensors |= {between_halves(node.operation.name): _depthwise_half(node) for node in separable}
+    return record(graph, tensors, data)
 
 
 def _check(node, nodes):

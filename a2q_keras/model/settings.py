@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 from a2q_keras.errors import ConfigurationError
+from a2q_keras.numerics import bounds
 
 
 @dataclass(frozen=True)
@@ -13,8 +14,9 @@ class LayerSettings:
     """Bits and method of one converted layer.
 
     acc_bits, weight_bits, method: as in `A2QDense`.  act_bits: of the layer's own activation.  input_bits: of the
-    quantizer that is put in front of the layer, if there is none; None: act_bits.  tile: products of an inner
-    accumulator, as in `A2QDense`.
+    quantizer that is put in front of the layer, if there is none; None: as an activation.  tile: products of an inner
+    accumulator, as in `A2QDense`.  least_act_bits: None, or how few bits (2 to 16) an activation may have instead of
+    act_bits, where these suit the accumulators behind it better.
     """
 
     acc_bits: int = 16
@@ -23,11 +25,17 @@ class LayerSettings:
     method: str = "exact"
     input_bits: int | None = None
     tile: int | None = None
+    least_act_bits: int | None = None
 
-    @property
-    def front_bits(self) -> int:
-        """Bits of the quantizer that is put in front of the layer."""
-        return self.act_bits if self.input_bits is None else self.input_bits
+    def __post_init__(self):
+        if self.least_act_bits is not None:
+            bounds.check_bits("least_act_bits", self.least_act_bits, 2, 16)
+
+    def activation_bits(self, wanted: int | None) -> int:
+        """Bits of an activation for which `wanted` would be best; None: as many as it may have."""
+        if self.least_act_bits is None or wanted is None:
+            return self.act_bits
+        return min(max(wanted, self.least_act_bits), self.act_bits)
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,14 @@ class Settings:
                     f"layers= names {_key(key)!r}, which the model does not have; "
                     f"its layers are {', '.join(sorted(layer.name for layer in layers))}"
                 )
+
+    def widths(self) -> range:
+        """The bits that activations may have by any of these settings, where these leave a choice; else none."""
+        given = (self.first, self.last, *self.layers.values())
+        least = [self.default.least_act_bits, *(chosen.get("least_act_bits") for chosen in given)]
+        most = [self.default.act_bits, *(chosen.get("act_bits", 0) for chosen in given)]
+        least = [bits for bits in least if bits is not None]
+        return range(min(least), max(most) + 1) if least else range(0)
 
     def of(self, layer, is_first=False, is_last=False) -> LayerSettings:
         """The settings of a layer."""

@@ -7,7 +7,9 @@ import qkeras
 from qkeras import QActivation
 
 from a2q_keras.errors import InputRangeError, UnsupportedLayerError
+from a2q_keras.layers.conv import A2QConv2D
 from a2q_keras.layers.dense import A2QDense
+from a2q_keras.layers.upstream import quantizers_upstream
 from a2q_keras.numerics.formats import FixedPoint
 
 
@@ -124,3 +126,12 @@ def test_a_layer_used_on_two_formats_is_refused():
 def test_an_activation_without_integer_format_is_refused():
     with pytest.raises(UnsupportedLayerError, match="layer 'soft': the quantizer quantized_tanh"):
         format_after(QActivation("quantized_tanh(4)", name="soft"), shape=(4,))
+
+
+def test_the_quantizers_upstream_are_found_through_layers_that_move_values_and_not_beyond_others():
+    x = keras.Input((4, 4, 2))
+    a = QActivation("quantized_relu(4,1)", name="a")(x)
+    b = A2QConv2D(2, 3, padding="same", activation="quantized_relu(3,1)", name="b")(a)
+    joined = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()([keras.layers.MaxPooling2D(1)(a), b]))
+    assert quantizers_upstream(joined) == {"a", "b"} and quantizers_upstream(b) == {"b"}
+    assert quantizers_upstream(A2QConv2D(2, 1)(a)) == quantizers_upstream(x) == set()

@@ -10,8 +10,9 @@ import numpy as np
 
 from a2q_keras.layers.base import AccumulatorAware
 from a2q_keras.layers.separable import A2QSeparableConv2D, accumulator_parts
+from a2q_keras.model.graph import functional
 from a2q_keras.model.post_training import codes
-from a2q_keras.model.post_training.rows import Part, Recorder, groups, parts
+from a2q_keras.model.post_training.rows import Part, Recorder, Values, groups, parts
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.fit import Group, Recipe, fit
 
@@ -48,7 +49,7 @@ def choose_codes(ours, float_model, inputs, recipe: Recipe, seed=0, on_layer=lam
     ours: the model that `float_model` was converted to; inputs: arrays, one per model input.  The biases may take what
     the weights leave: bias_share becomes 1.  on_layer hears of each layer, a QuantizedLayer.
     """
-    recorder = Recorder(float_model, ours, inputs, seed)
+    recorder = Recorder(*(Values(functional(model), inputs) for model in (float_model, ours)), seed)
     for layer in ours.layers:
         if isinstance(layer, (AccumulatorAware, A2QSeparableConv2D)):
             for part in parts(layer, float_model.get_layer(layer.name)):
@@ -66,17 +67,22 @@ def warm_start(ours, float_model, inputs, recipe: Recipe):
 
 def _quantize(part: Part, recorder: Recorder, recipe: Recipe) -> QuantizedLayer:
     layer, start = part.own, time.time()
-    w, b = (np.asarray(array, np.float64) for array in layer._float_weights())
-    count = groups(layer)
-    task = [
-        Group(columns, bias if layer.use_bias else None, moments)
-        for columns, bias, moments in zip(np.split(w, count, 1), np.split(b, count), recorder.moments(part, w))
-    ]
+    task = tasks(part, recorder)
     before = _error(layer, task)
     exponent, found = fit(task, codes.target(layer), layer.input_format.frac, recipe)
     chosen = np.concatenate([one.codes for one in found], axis=1), np.concatenate([one.bias for one in found])
     codes.set_codes(layer, *chosen, exponent)
     return _summary(layer, before, _error(layer, task), time.time() - start)
+
+
+def tasks(part: Part, recorder: Recorder) -> list[Group]:
+    """What `fit` chooses the codes of a part by: its float weights and the moments of its inputs, for each group."""
+    w, b = (np.asarray(array, np.float64) for array in part.own._float_weights())
+    count = groups(part.own)
+    return [
+        Group(columns, bias if part.own.use_bias else None, moments)
+        for columns, bias, moments in zip(np.split(w, count, 1), np.split(b, count), recorder.moments(part, w))
+    ]
 
 
 def _error(layer, task: list[Group]) -> float:
@@ -95,10 +101,7 @@ def _error(layer, task: list[Group]) -> float:
 def _summary(layer, before, after, seconds) -> QuantizedLayer:
     weights, bias, frac = layer.integer_weights()
     weights, format, half = weights.reshape(-1, len(bias)), layer.input_format, 2 ** (layer.acc_bits - 1)
-    if layer.tile is None:
-        bottom, top = bounds.acc_range(weights, format.lo, format.hi, bias)
-    else:
-        bottom, top = tiles.inner_range(weights, format.lo, format.hi, layer.tile)
+    bottom, top = tiles.acc_range(weights, format.lo, format.hi, bias, layer.tile)
     return QuantizedLayer(
         name=layer.name,
         k=weights.shape[0],

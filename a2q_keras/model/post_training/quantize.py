@@ -30,6 +30,7 @@ def quantize(
     seed=0,
     tile=None,
     percentile=None,
+    least_act_bits=None,
     on_layer: Callable[[QuantizedLayer], None] = lambda layer: None,
 ):
     """The accumulator-aware model for a float or QKeras one; see `pipeline.quantize`.  on_layer hears of each layer.
@@ -41,7 +42,7 @@ def quantize(
     graph = absorbed(functional(model))
     inputs = first_samples(graph, data, bounds.check_bits("samples", samples, 1, 2**24))
     calibration = inputs if len(inputs) > 1 else inputs[0]
-    extra = {"tile": tile, "percentile": percentile}
+    extra = {"tile": tile, "percentile": percentile, "least_act_bits": least_act_bits}
     ours = convert(graph, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last, **extra)
     choose_codes(ours, graph, inputs, recipe, seed, on_layer)
     return ours

@@ -12,7 +12,7 @@ from keras import ops
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.separable import A2QSeparableConv2D
-from a2q_keras.model.graph import Nodes, functional
+from a2q_keras.model.graph import Nodes
 from a2q_keras.numerics.moments import Moments
 
 MOST_VALUES = 2**24  # float32 values of a layer's rows or outputs in one batch
@@ -97,18 +97,18 @@ def _batch_size(layer, shape) -> int:
 
 
 class Recorder:
-    """The moments of any part of a model that is being quantized, from samples of the inputs.
+    """The moments of any part of a model that is being quantized, from the values in it and in the float model.
 
     Parts must be asked for in order: what a part reads is worked out from what was read before it.
     """
 
-    def __init__(self, float_model, model, samples: list[np.ndarray], seed: int):
-        self.values = tuple(Values(functional(each), samples) for each in (float_model, model))
-        self.seed = seed
+    def __init__(self, float_values: Values, own_values: Values, seed: int):
+        self.float_values, self.own_values, self.seed = float_values, own_values, seed
 
     def moments(self, part: Part, columns: np.ndarray) -> list[Moments]:
         """One record per group of channels; columns: float weights (K, C).  ConfigurationError for NaN inputs."""
-        entering = [values.entering(part.name) for values in self.values]
+        own = self.own_values.entering(part.name)  # first, because it may ask for float values
+        entering = [self.float_values.entering(part.name), own]
         weights = np.split(columns, groups(part.own), axis=1)
         found = [Moments(len(w), w.shape[1]) for w in weights]
         count, size = len(entering[0]), _batch_size(part.own, entering[0].shape)
@@ -146,7 +146,18 @@ class Values:
 
     def entering(self, name: str) -> np.ndarray:
         """What enters the layer of that name, an array with all samples."""
-        return self._of(next(node for node in self.nodes if node.operation.name == name).input_tensors[0])
+        return self._of(self._node(name).input_tensors[0])
+
+    def leaving(self, name: str) -> np.ndarray:
+        """What the layer of that name makes, an array with all samples."""
+        return self._of(self._node(name).output_tensors[0])
+
+    def has(self, name: str) -> bool:
+        """Whether there is a layer of that name."""
+        return any(node.operation.name == name for node in self.nodes)
+
+    def _node(self, name: str):
+        return next(node for node in self.nodes if node.operation.name == name)
 
     def _of(self, tensor) -> np.ndarray:
         if id(tensor) not in self.made:
@@ -156,7 +167,7 @@ class Values:
             for source in node.input_tensors:
                 self.unread[id(source)] -= 1
                 if not self.unread[id(source)]:
-                    del self.made[id(source)]
+                    self.made.pop(id(source), None)
         return self.made[id(tensor)]
 
 

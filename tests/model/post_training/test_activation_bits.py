@@ -1,0 +1,119 @@
+"""convert and quantize with least_act_bits: activations get the bits that suit the accumulators behind them."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+
+import a2q_keras as a2q
+from a2q_keras.errors import ConfigurationError
+from tests.model.post_training.test_quantize import TABLE, mlp
+from tests.model.post_training.test_warm_start import output_error
+from tests.model.test_convert import IMAGES, residual
+
+EXACT_ENOUGH = {"acc_bits": 32, "weight_bits": 14}  # a layer that is as good as a float one
+
+
+def bits(model) -> dict[str, int]:
+    """Bits of the quantizer of every layer that has one, by the layer's name."""
+    activations = {layer.name: getattr(layer, "activation", None) for layer in model.layers}
+    found = {name: activation.bits for name, activation in activations.items() if hasattr(activation, "bits")}
+    return {"inputs" if name.startswith("input_layer") else name: count for name, count in found.items()}
+
+
+def narrow(model, data, acc_bits, **settings):
+    return a2q.convert(model, acc_bits, 4, 4, data=data, least_act_bits=2, **settings)
+
+
+def test_where_there_is_room_all_get_the_most():
+    assert set(bits(narrow(mlp(), TABLE, 24)).values()) == {4}
+
+
+def test_the_narrower_the_accumulators_the_fewer_bits():
+    found = [sum(bits(narrow(mlp(), TABLE, acc_bits)).values()) for acc_bits in (14, 8, 6)]
+    assert found[0] > found[1] > found[2]
+
+
+def test_no_fewer_than_asked_and_no_more():
+    model, settings = mlp(), {"dense_0": {"act_bits": 3}, "dense_1": {"least_act_bits": 4}}
+    assert [bits(narrow(model, TABLE, 5, layers=settings))[name] for name in settings] == [2, 4]
+    assert [bits(narrow(model, TABLE, 24, layers=settings))[name] for name in settings] == [3, 4]
+    alone = a2q.convert(model, 5, 4, 4, data=TABLE, layers={"dense_0": {"least_act_bits": 3}})
+    assert bits(alone) == {"inputs": 4, "dense_0": 3, "dense_1": 4}
+
+
+def test_the_network_comes_closer_to_the_float_one():
+    model = mlp()
+    for quantize in (a2q.quantize, lambda model, data, *bits, **more: a2q.convert(model, *bits, data=data, **more)):
+        fixed, fitted = (quantize(model, TABLE, 6, 4, 4, **how) for how in ({}, {"least_act_bits": 2}))
+        assert output_error(model, fitted, TABLE) < output_error(model, fixed, TABLE)
+
+
+@pytest.mark.parametrize("acc_bits", [7, 8, 9, 11])
+def test_it_is_the_number_by_which_quantize_comes_closest(acc_bits):
+    """One layer in narrow accumulators behind one that is as good as float: then its error is that of the outputs."""
+    keras.utils.set_random_seed(acc_bits)
+    model = keras.Sequential([keras.Input((12,)), L.Dense(24, "relu", name="first"), L.Dense(6, name="second")])
+    places = {"first": EXACT_ENOUGH | {"input_bits": 12}}
+    chosen = a2q.convert(model, acc_bits, 4, 5, data=TABLE, layers=places, least_act_bits=2)
+    errors = {
+        n: output_error(model, a2q.quantize(model, TABLE, acc_bits, 4, n, "optq", layers=places), TABLE)
+        for n in (2, 3, 4, 5)
+    }
+    assert bits(chosen)["first"] == min(errors, key=errors.get)
+
+
+def test_the_inputs_of_the_model_and_layers_with_input_bits_keep_theirs():
+    assert bits(narrow(mlp(), TABLE, 5))["inputs"] == 4
+    assert bits(narrow(mlp(), TABLE, 5, input_bits=7))["inputs"] == 7
+    linear = keras.Sequential([keras.Input((12,)), L.Dense(24, name="linear"), L.Dense(4, name="head")])
+    assert bits(narrow(linear, TABLE, 5))["linear_quantizer"] < 4
+    assert bits(narrow(linear, TABLE, 5, layers={"head": {"input_bits": 6}}))["linear_quantizer"] == 6
+
+
+def test_a_residual_network_with_every_kind_of_quantizer():
+    """Also inside a separable convolution, in front of a layer, behind a sum, in front of a pool and an average."""
+    model = residual()
+    ours = narrow(model, IMAGES, 8, input_bits=6)
+    found = bits(ours) | {"left/depthwise": ours.get_layer("left").depthwise_activation.bits}
+    assert found["image_quantizer"] == 6 and min(found.values()) < 4
+    assert set(found) == {"image_quantizer", "stem_relu", "sum_relu", "right", "mean_quantizer", "left/depthwise"}
+    ours.compile("adam", "mse")
+    ours.fit(IMAGES, np.zeros((40, 5)), epochs=1, verbose=0)
+    program = a2q.integer_model(ours)
+    assert a2q.certify(program, 8).ok
+    assert np.array_equal(program.run(IMAGES), ours.predict(IMAGES, verbose=0))
+
+
+def test_an_average_does_not_hide_what_rounding_costs():
+    """Behind a wide accumulator nothing is gained by fewer bits, however fine the average is."""
+    image = keras.Input((8, 8, 3), name="image")
+    x = L.Conv2D(4, 3, activation="relu", name="conv")(image)
+    model = keras.Model(image, L.Dense(3, name="head")(L.GlobalAveragePooling2D()(L.ZeroPadding2D(1)(x))))
+    wide = EXACT_ENOUGH | {"act_bits": 8}
+    assert bits(narrow(model, IMAGES, 8, layers={"conv": wide, "head": wide}))["conv"] == 8
+
+
+@pytest.mark.parametrize("method, all_most", [("none", True), ("a2q+", False)])
+def test_by_the_exact_condition_whatever_the_method_unless_there_is_no_bound(method, all_most):
+    found = set(bits(narrow(mlp(), TABLE, 6, method=method)).values())
+    assert (found == {4}) == all_most
+
+
+def test_bits_that_a_qkeras_model_brings_stay():
+    model = narrow(mlp(), TABLE, 8)
+    qkeras_model = a2q.to_qkeras(model)
+    assert bits(narrow(qkeras_model, TABLE, 5)) == bits(model)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"data": None}, "least_act_bits needs data=, about a hundred inputs"),
+        ({"least_act_bits": 1}, "least_act_bits=1 is not allowed; give a whole number from 2 to 16"),
+        ({"layers": {"dense_0": {"least_act_bits": 0}}}, "least_act_bits=0 is not allowed"),
+    ],
+)
+def test_mistakes_are_named(given, words):
+    with pytest.raises(ConfigurationError, match=words):
+        a2q.convert(mlp(), 8, 4, 4, **{"data": TABLE, "least_act_bits": 2} | given)

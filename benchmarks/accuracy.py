@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy.py --data mnist --data-dir FOLDER
     python benchmarks/accuracy.py --data digits
+    python benchmarks/accuracy.py --data digits --methods exact,a2q+ --least-act-bits 2
 
 MNIST: MLP 784-128-64-10; digits and tables: two hidden layers of 64 and 32; CIFAR-10: ResNet-8 of width 8, whose first
 and last layer have 8-bit weights and 24-bit accumulators, and whose biases are corrected before training, as in the
@@ -9,7 +10,8 @@ papers.  Each seed trains a float network; `convert` starts every method from it
 finds (start="optq"), `a2q+` from the Euclidean projection, and all train alike.  The accuracy is that of the integer
 program's golden run on the test set, so it is the firmware's.  P asked is proven by the certificate, but for `none`,
 which has no bound: its row says what it would need.  A method is not followed to narrower accumulators once it has lost
-two fifths of the float accuracy with the first seed.
+two fifths of the float accuracy with the first seed.  --least-act-bits N: `convert` may give an activation fewer bits,
+N or more, where that suits the accumulators behind it; the results are files of their own.
 
 Results go to benchmarks/results/accuracy_DATA.{json,md,png}, after every row; a run that was stopped goes on from
 there, and --keep FOLDER keeps the float networks for it.
@@ -37,6 +39,7 @@ from a2q_keras.zoo import mlp, networks
 from a2q_keras.zoo.train import accuracy, fit_classifier
 
 METHODS = ("exact", "a2q+", "a2q")
+NONE = ("none", 32)
 STARTS = {"exact": {"start": "optq", "bias_correction": False}}  # which corrects biases; the papers' start as they say
 COLLAPSED = 0.6  # of the float accuracy
 WIDE = {"weight_bits": 8, "acc_bits": 24}
@@ -112,20 +115,20 @@ def float_network(dataset, seed, folder):
     return model
 
 
-def trained(dataset, float_model, method, acc_bits, bits, seed):
-    """The accumulator-aware model, trained by `method` for `acc_bits`."""
+def trained(dataset, float_model, method, acc_bits, bits, seed, **more):
+    """The accumulator-aware model, trained by `method` for `acc_bits`; more: settings of `convert`."""
     keras.utils.set_random_seed(seed)
     task = TASKS[dataset.name]
-    settings = task.settings | STARTS.get(method, {})
+    settings = task.settings | STARTS.get(method, {}) | more
     model = a2q.convert(float_model, acc_bits, bits, bits, method, data=dataset.x_train, **settings)
     fit_classifier(model, dataset, task.epochs, task.rate, task.batch)
     return model
 
 
-def train_one(dataset, float_model, method, acc_bits, bits, seed):
+def train_one(dataset, float_model, method, acc_bits, bits, seed, **more):
     """One row: train, export, certify, measure."""
     begin, task = time.time(), TASKS[dataset.name]
-    program = a2q.integer_model(trained(dataset, float_model, method, acc_bits, bits, seed))
+    program = a2q.integer_model(trained(dataset, float_model, method, acc_bits, bits, seed, **more))
     proof = a2q.certify(program)
     widths = trained_widths(program, task)
     needed = max(proof.acc_bits[name] for name in widths)
@@ -156,8 +159,10 @@ def trained_widths(program, task):
 
 def sweep(dataset, widths, args, result):
     """Train what `result` lacks and yield it after every row."""
+    more = {"least_act_bits": args.least_act_bits} if args.least_act_bits else {}
     for seed in args.seeds:
-        cases = [("none", 32), *((method, width) for method in METHODS for width in widths)]
+        cases = [NONE] if "none" in args.methods else []
+        cases += [(method, width) for method in args.methods if method != "none" for width in widths]
         if all(settled(result, *case, seed, args.seeds[0]) for case in cases):
             continue
         float_model = float_network(dataset, seed, args.keep)
@@ -166,7 +171,7 @@ def sweep(dataset, widths, args, result):
             result["float"][str(seed)] = accuracy(found, dataset.y_test)
         for method, width in track(cases, f"seed {seed}"):
             if not settled(result, method, width, seed, args.seeds[0]):
-                result["rows"].append(train_one(dataset, float_model, method, width, args.bits, seed))
+                result["rows"].append(train_one(dataset, float_model, method, width, args.bits, seed, **more))
                 keras.backend.clear_session(free_memory=True)  # else every row stays in memory
                 yield result
 
@@ -207,23 +212,33 @@ def summarise(rows):
     }
 
 
+def bounded(rows):
+    """The methods that rows are of, but for `none`."""
+    return [method for method in METHODS if any(method == row["method"] for row in rows)]
+
+
 def markdown(title, floats, rows, command):
     """The table, with the command that made it."""
     found = summarise(rows)
-    mean, least, sparsity, needed = found["none", 32]
+    methods = bounded(rows)
+    unbounded = ""
+    if NONE in found:
+        mean, least, sparsity, needed = found[NONE]
+        unbounded = (
+            f" Method `none`, no bound: {mean:.2%} ({least:.2%}), needs {needed} bits, {sparsity:.0%} zero weights."
+        )
     lines = [
         f"# Accuracy on {title}, by accumulator width P",
         "",
         f"Made by `{command}`; {len(floats)} seeds; test accuracy of the integer program, mean (least).",
         "",
-        f"Float: {statistics.fmean(floats):.2%} ({min(floats):.2%}). "
-        f"Method `none`, no bound: {mean:.2%} ({least:.2%}), needs {needed} bits, {sparsity:.0%} zero weights.",
+        f"Float: {statistics.fmean(floats):.2%} ({min(floats):.2%}).{unbounded}",
         "",
-        f"| P | {' | '.join(METHODS)} | {' | '.join(f'{method}: zero weights' for method in METHODS)} |",
-        f"|---|{'---|' * 2 * len(METHODS)}",
+        f"| P | {' | '.join(methods)} | {' | '.join(f'{method}: zero weights' for method in methods)} |",
+        f"|---|{'---|' * 2 * len(methods)}",
     ]
     for width in sorted({width for method, width in found if method != "none"}, reverse=True):
-        cells = [found.get((method, width)) for method in METHODS]
+        cells = [found.get((method, width)) for method in methods]
         shown = [f"{cell[0]:.2%} ({cell[1]:.2%})" if cell else "" for cell in cells]
         lines.append(f"| {width} | {' | '.join(shown + [f'{cell[2]:.0%}' if cell else '' for cell in cells])} |")
     return "\n".join(lines) + "\n"
@@ -237,13 +252,14 @@ def plot(path, title, floats, rows):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 4))
-    for method in METHODS:
+    for method in bounded(rows):
         widths = sorted({row["acc_bits"] for row in rows if row["method"] == method})
         seeds = [[r["accuracy"] * 100 for r in rows if (r["method"], r["acc_bits"]) == (method, w)] for w in widths]
         axes.plot(widths, [statistics.fmean(values) for values in seeds], marker="o", label=method)
         axes.fill_between(widths, [min(values) for values in seeds], [max(values) for values in seeds], alpha=0.2)
     none = [row["accuracy"] * 100 for row in rows if row["method"] == "none"]
-    axes.axhline(statistics.fmean(none), linestyle="--", color="gray", label="no bound")
+    if none:
+        axes.axhline(statistics.fmean(none), linestyle="--", color="gray", label="no bound")
     axes.axhline(statistics.fmean(floats) * 100, linestyle=":", color="black", label="float")
     axes.set(xlabel="accumulator bits P", ylabel="test accuracy [%]", title=title)
     axes.invert_xaxis()
@@ -268,22 +284,34 @@ def numbers(text):
     return [int(number) for number in text.split(",")]
 
 
+def described(args):
+    """(the command, the title of its results, what their files are called)."""
+    shown = {name: ",".join(map(str, getattr(args, name))) for name in ("widths", "seeds")}
+    options = [f"--data {args.data}", "--data-dir FOLDER" if args.data_dir else "", f"--bits {args.bits}"]
+    options += [f"--{name} {text}" for name, text in shown.items()] + [f"--train {args.train}" if args.train else ""]
+    title, stem = f"{args.data}, W{args.bits}A{args.bits}", args.data + (f"_w{args.bits}" if args.bits != 4 else "")
+    if args.least_act_bits:
+        title, stem = f"{title}, activations of {args.least_act_bits} bits and more", f"{stem}_fitted"
+        options.append(f"--least-act-bits {args.least_act_bits}")
+    if args.methods != ["none", *METHODS]:
+        options.append(f"--methods {','.join(args.methods)}")
+    return f"python benchmarks/accuracy.py {' '.join(filter(None, options))}", title, stem
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="digits", choices=sorted(TASKS))
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--widths", type=numbers, default="14,13,12,11,10,9", help="accumulator bits, by commas")
     parser.add_argument("--bits", type=int, default=4, help="of weights and activations")
+    parser.add_argument("--methods", type=lambda text: text.split(","), default=["none", *METHODS], help="by commas")
+    parser.add_argument("--least-act-bits", type=int, help="activations may have as few bits as this")
     parser.add_argument("--seeds", type=numbers, default="0,1,2", help="by commas")
     parser.add_argument("--train", type=int, default=0, help="use only so many training samples")
     parser.add_argument("--keep", type=Path, help="folder for the float networks")
     args = parser.parse_args()
     dataset = load(args)
-    shown = {name: ",".join(map(str, getattr(args, name))) for name in ("widths", "seeds")}
-    options = [f"--data {args.data}", "--data-dir FOLDER" if args.data_dir else "", f"--bits {args.bits}"]
-    options += [f"--{name} {text}" for name, text in shown.items()] + [f"--train {args.train}" if args.train else ""]
-    command = f"python benchmarks/accuracy.py {' '.join(filter(None, options))}"
-    title, stem = f"{args.data}, W{args.bits}A{args.bits}", args.data + (f"_w{args.bits}" if args.bits != 4 else "")
+    command, title, stem = described(args)
     path = RESULTS / f"accuracy_{stem}.json"
     result = json.loads(path.read_text()) if path.is_file() else {"float": {}, "rows": []}
     result |= {"command": command, "keras": keras.__version__}

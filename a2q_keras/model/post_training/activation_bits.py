@@ -20,6 +20,7 @@ from a2q_keras.model.post_training.rows import Recorder, Values, parts
 from a2q_keras.numerics.fit import Recipe, fit
 
 RECIPE = Recipe("optq")  # its codes are about as near to the float outputs as those of training
+WORTHWHILE = 0.85  # of the error: fewer bits must leave less, because training mends weights, but no rounding
 
 
 def between_halves(name: str) -> str:
@@ -32,9 +33,9 @@ def front_name(name: str) -> str:
     return f"{name}_quantizer"
 
 
-def choose(build: Callable, graph, inputs, widths: range, seed=0) -> dict[str, int]:
-    """Bits by name of each quantizer of activations: those, of `widths`, that leave the layers behind it the least
-    error, of as good ones the most.
+def choose(build: Callable, graph, inputs, widths: range) -> dict[str, int]:
+    """Bits by name of each quantizer of activations: those, of `widths`, that leave the layers behind it least error,
+    fewer only where the error falls to WORTHWHILE of what more bits leave.
 
     build: a function from bits to the float model `graph` converted with these; inputs: arrays, one per model input.
     The error of a layer is the mean squared error of its outputs over their variance, with the codes that post-training
@@ -43,16 +44,29 @@ def choose(build: Callable, graph, inputs, widths: range, seed=0) -> dict[str, i
     """
     errors: dict[str, dict[int, float]] = {}
     for bits in reversed(widths):
-        for names, error in _errors(build(bits), graph, inputs, seed):
+        for names, error in _errors(build(bits), graph, inputs):
             for name in names:
                 found = errors.setdefault(name, {})
                 found[bits] = found.get(bits, 0.0) + error
-    return {name: min(found, key=lambda bits: found[bits]) for name, found in errors.items()}
+    return {name: best(found) for name, found in errors.items()}
 
 
-def _errors(ours, graph, inputs, seed):
+def best(errors: dict[int, float]) -> int:
+    """The bits to have, by the error of each number.
+
+    >>> best({4: 1.0, 3: 0.9, 2: 0.8}), best({4: 1.0, 3: 0.8, 2: 0.7})
+    (2, 3)
+    """
+    chosen, *fewer = sorted(errors, reverse=True)
+    for bits in fewer:
+        chosen = bits if errors[bits] < WORTHWHILE * errors[chosen] else chosen
+    return chosen
+
+
+def _errors(ours, graph, inputs):
     """(names of the quantizers in front, error) of every part with accumulators, in order."""
-    recorder = Recorder(*Rounded.beside_float(ours, graph, inputs), seed)
+    float_values = Values(graph, inputs)
+    recorder = Recorder(float_values, Rounded(ours, inputs, float_values), seed=0)
     for layer in ours.layers:
         for number, part in enumerate(parts(layer, graph.get_layer(layer.name)) if accumulator_parts(layer) else []):
             in_front = {between_halves(layer.name)} if number else quantizers_upstream(layer.input)
@@ -76,12 +90,6 @@ class Rounded(Values):
     def __init__(self, ours, inputs, float_values: Values):
         super().__init__(ours, inputs)
         self.float_values = float_values
-
-    @classmethod
-    def beside_float(cls, ours, graph, inputs) -> tuple[Values, Rounded]:
-        """The values of the float model, and these."""
-        float_values = Values(graph, inputs)
-        return float_values, cls(ours, inputs, float_values)
 
     def _of(self, tensor) -> np.ndarray:
         name = tensor._keras_history.operation.name

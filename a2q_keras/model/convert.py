@@ -142,9 +142,14 @@ def convert(
         option = "start" if start else "bias_correction" if bias_correction else "least_act_bits"
         raise ConfigurationError(f"{option} needs data=, about a hundred inputs")
     data = None if data is None else samples(graph, data, START_SAMPLES if start or widths else SAMPLES)
-    conversion = partial(_Conversion, graph, settings, _recorded(graph, data), input_bits, percentile)
-    chosen = activation_bits.choose(lambda bits: conversion(lambda name: bits).run(), graph, data, widths)
-    made = conversion(chosen.get).run(model.name)
+    conversion = partial(
+        _Conversion, graph, values=_recorded(graph, data), input_bits=input_bits, percentile=percentile
+    )
+    chosen = {}
+    if widths:
+        trial = partial(conversion, settings.by_exact_condition())
+        chosen = activation_bits.choose(lambda bits: trial(wanted=lambda name: bits).run(), graph, data, widths)
+    made = conversion(settings, wanted=chosen.get).run(model.name)
     if start:
         warm_start(made, graph, data, Recipe(start))
     if bias_correction:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.numerics import bounds
+from a2q_keras.quantizers.weights import LEARNED_NORM
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,16 @@ class Settings:
         most = [self.default.act_bits, *(chosen.get("act_bits", 0) for chosen in given)]
         least = [bits for bits in least if bits is not None]
         return range(min(least), max(most) + 1) if least else range(0)
+
+    def by_exact_condition(self) -> Settings:
+        """The same with method "exact" for "a2q" and "a2q+"."""
+
+        def exact(chosen):
+            return {**chosen, "method": "exact"} if chosen.get("method") in LEARNED_NORM else chosen
+
+        default = replace(self.default, **exact({"method": self.default.method}))
+        layers = {key: exact(chosen) for key, chosen in self.layers.items()}
+        return Settings(default, layers, exact(self.first), exact(self.last))
 
     def of(self, layer, is_first=False, is_last=False) -> LayerSettings:
         """The settings of a layer."""

@@ -37,10 +37,10 @@ def choose(build: Callable, graph, inputs, widths: range) -> dict[str, int]:
     """Bits by name of each quantizer of activations: those, of `widths`, that leave the layers behind it least error,
     fewer only where the error falls to WORTHWHILE of what more bits leave.
 
-    build: a function from bits to the float model `graph` converted with these; inputs: arrays, one per model input.
-    The error of a layer is the mean squared error of its outputs over their variance, with the codes that post-training
-    quantization finds for float inputs rounded to the bits.  Layers of methods "a2q" and "a2q+" are judged by the exact
-    condition, too.
+    build: a function from bits to the float model `graph` converted with these, by methods "exact" and "none", which
+    keep the float weights; inputs: arrays, one per model input.  The error of a layer is the mean squared error of its
+    outputs over their variance, with the codes that post-training quantization finds for float inputs rounded to the
+    bits.
     """
     errors: dict[str, dict[int, float]] = {}
     for bits in reversed(widths):

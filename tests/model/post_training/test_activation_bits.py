@@ -99,10 +99,12 @@ def test_a_residual_network_with_every_kind_of_quantizer():
     assert np.array_equal(program.run(IMAGES), ours.predict(IMAGES, verbose=0))
 
 
-@pytest.mark.parametrize("method, all_most", [("none", True), ("a2q+", False)])
-def test_by_the_exact_condition_whatever_the_method_unless_there_is_no_bound(method, all_most):
-    found = set(bits(narrow(mlp(), TABLE, 6, method=method)).values())
-    assert (found == {4}) == all_most
+def test_by_the_exact_condition_whatever_the_method_unless_there_is_no_bound():
+    found = {method: bits(narrow(mlp(), TABLE, 6, method=method)) for method in ("exact", "a2q", "a2q+", "none")}
+    assert found["a2q"] == found["a2q+"] == found["exact"] and min(found["exact"].values()) < 4
+    assert set(found["none"].values()) == {4}
+    mixed = bits(narrow(mlp(), TABLE, 6, layers={"dense_1": {"method": "a2q"}}, last={"method": "a2q+"}))
+    assert mixed == found["exact"]
 
 
 def test_bits_that_a_qkeras_model_brings_stay():

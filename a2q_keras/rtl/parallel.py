@@ -99,20 +99,30 @@ def _written(logic, config: ParallelConfig) -> tuple[dict[str, str], int]:
     """The files that da4ml writes and the design uses, by path, and the latency in clock cycles."""
     from da4ml.codegen import RTLModel
 
+    design = _pipelined(logic, config.adders_per_stage) if config.adders_per_stage else logic
     with tempfile.TemporaryDirectory(prefix="a2q_rtl_") as folder:
-        model = RTLModel(
-            logic,
+        RTLModel(
+            design,
             TOP,
             folder,
             flavor=config.language,
-            latency_cutoff=config.adders_per_stage or -1,
             print_latency=False,
             part_name=config.part,
             clock_period=config.clock_period,
-        )
-        model.write()
+        ).write()
         files = _used(Path(folder), SUFFIXES[config.language])
-    return files, len(model._pipe.solutions) + 1 if config.adders_per_stage else 0
+    return files, len(design.solutions) + 1 if config.adders_per_stage else 0
+
+
+def _pipelined(logic, adders_per_stage: int):
+    """Stages with so many adders in a row at most.  da4ml's balancing of the stages may take inputs that nothing reads
+    off the bus: then the stages stay as they are."""
+    from da4ml.trace.pipeline import to_pipeline
+
+    balanced = to_pipeline(logic, adders_per_stage, verbose=False)
+    if list(balanced.inp_qint) == list(logic.inp_qint):
+        return balanced
+    return to_pipeline(logic, adders_per_stage, retiming=False, verbose=False)
 
 
 def _used(folder: Path, suffix: str) -> dict[str, str]:

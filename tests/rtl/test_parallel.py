@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from a2q_keras.cosim import rtl
@@ -28,6 +31,14 @@ class TestBuild:
         assert [place.low for place in entry.places] == [0, 4, 8, 12, 16, 20]
         assert (logits.tensor, logits.shape, logits.format) == ("fc2", (3,), mlp().formats["fc2"])
         assert all(place.signed and 1 <= place.bits <= 16 for place in logits.places)
+
+    @pytest.mark.parametrize("adders_per_stage", range(7))
+    def test_inputs_that_nothing_reads_stay_on_the_bus(self, adders_per_stage):
+        fc1, *rest = mlp().ops
+        deaf = replace(fc1, weights=fc1.weights * np.array([1, 0, 1, 1, 0, 1])[:, None])
+        design = styles.build(replace(mlp(), ops=(deaf, *rest)), adders_per_stage=adders_per_stage)
+        assert [place.bits for place in design.inputs[0].places] == [4] * 6
+        assert "input [23:0] model_inp" in design.files["src/model.v"]
 
     def test_vhdl_on_request(self):
         design = styles.build(mlp(), language="vhdl")

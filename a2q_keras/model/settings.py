@@ -28,10 +28,6 @@ class LayerSettings:
     tile: int | None = None
     least_act_bits: int | None = None
 
-    def __post_init__(self):
-        if self.least_act_bits is not None:
-            bounds.check_bits("least_act_bits", self.least_act_bits, 2, 16)
-
     def activation_bits(self, wanted: int | None) -> int:
         """Bits of an activation for which `wanted` would be best; None: as many as it may have."""
         if self.least_act_bits is None or wanted is None:
@@ -66,12 +62,17 @@ class Settings:
                 )
 
     def widths(self) -> range:
-        """The bits that activations may have by any of these settings, where these leave a choice; else none."""
-        given = (self.first, self.last, *self.layers.values())
-        least = [self.default.least_act_bits, *(chosen.get("least_act_bits") for chosen in given)]
-        most = [self.default.act_bits, *(chosen.get("act_bits", 0) for chosen in given)]
-        least = [bits for bits in least if bits is not None]
-        return range(min(least), max(most) + 1) if least else range(0)
+        """The bits that activations may have by any of these settings, where these leave a choice; else none.
+
+        Raises ConfigurationError for what is no number of bits.
+        """
+        given = (vars(self.default), self.first, self.last, *self.layers.values())
+        least = [chosen["least_act_bits"] for chosen in given if chosen.get("least_act_bits") is not None]
+        if not least:
+            return range(0)
+        least = [bounds.check_bits("least_act_bits", bits, 2, 16) for bits in least]
+        most = [bounds.check_bits("act_bits", chosen["act_bits"], 1, 32) for chosen in given if "act_bits" in chosen]
+        return range(min(least), max(most) + 1)
 
     def by_exact_condition(self) -> Settings:
         """The same with method "exact" for "a2q" and "a2q+"."""

@@ -16,7 +16,7 @@ from a2q_keras.layers.separable import accumulator_parts
 from a2q_keras.layers.upstream import input_format, quantizers_upstream
 from a2q_keras.model.post_training import codes
 from a2q_keras.model.post_training.choose import tasks
-from a2q_keras.model.post_training.rows import Recorder, Values, parts
+from a2q_keras.model.post_training.rows import Recorder, Values, parts_of
 from a2q_keras.numerics.fit import Recipe, fit
 
 RECIPE = Recipe("optq")  # its codes are about as near to the float outputs as those of training
@@ -67,10 +67,9 @@ def _errors(ours, graph, inputs):
     """(names of the quantizers in front, error) of every part with accumulators, in order."""
     float_values = Values(graph, inputs)
     recorder = Recorder(float_values, Rounded(ours, inputs, float_values), seed=0)
-    for layer in ours.layers:
-        for number, part in enumerate(parts(layer, graph.get_layer(layer.name)) if accumulator_parts(layer) else []):
-            in_front = {between_halves(layer.name)} if number else quantizers_upstream(layer.input)
-            yield in_front, _error(part, recorder)
+    for layer, part in parts_of(ours, graph):
+        first = part.own is accumulator_parts(layer)[0]
+        yield quantizers_upstream(layer.input) if first else {between_halves(layer.name)}, _error(part, recorder)
 
 
 def _error(part, recorder) -> float:

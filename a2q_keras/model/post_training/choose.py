@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2q_keras.layers.base import AccumulatorAware
-from a2q_keras.layers.separable import A2QSeparableConv2D, accumulator_parts
+from a2q_keras.layers.separable import accumulator_layers
 from a2q_keras.model.graph import functional
 from a2q_keras.model.post_training import codes
-from a2q_keras.model.post_training.rows import Part, Recorder, Values, groups, parts
+from a2q_keras.model.post_training.rows import Part, Recorder, Values, groups, parts_of
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.fit import Group, Recipe, fit
 
@@ -50,19 +49,17 @@ def choose_codes(ours, float_model, inputs, recipe: Recipe, seed=0, on_layer=lam
     the weights leave: bias_share becomes 1.  on_layer hears of each layer, a QuantizedLayer.
     """
     recorder = Recorder(*(Values(functional(model), inputs) for model in (float_model, ours)), seed)
-    for layer in ours.layers:
-        if isinstance(layer, (AccumulatorAware, A2QSeparableConv2D)):
-            for part in parts(layer, float_model.get_layer(layer.name)):
-                if part.own.method == "exact":
-                    on_layer(_quantize(part, recorder, recipe))
+    for _, part in parts_of(ours, float_model):
+        if part.own.method == "exact":
+            on_layer(_quantize(part, recorder, recipe))
 
 
 def warm_start(ours, float_model, inputs, recipe: Recipe):
     """`choose_codes` for training that goes on from there: biases are limited as before, by bias_share."""
-    shares = [(part, part.bias_share) for layer in ours.layers for part in accumulator_parts(layer)]
+    shares = [(layer, layer.bias_share) for layer in accumulator_layers(ours)]
     choose_codes(ours, float_model, inputs, recipe)
-    for part, share in shares:
-        part.bias_share = share
+    for layer, share in shares:
+        layer.bias_share = share
 
 
 def _quantize(part: Part, recorder: Recorder, recipe: Recipe) -> QuantizedLayer:

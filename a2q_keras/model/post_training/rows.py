@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.layers.separable import A2QSeparableConv2D
+from a2q_keras.layers.separable import A2QSeparableConv2D, accumulator_parts
 from a2q_keras.model.graph import Nodes
 from a2q_keras.numerics.moments import Moments
 
@@ -31,6 +31,13 @@ class Part:
     own: Any
     own_front: Callable
     float_front: Callable
+
+
+def parts_of(model, float_model) -> Iterator[tuple[Any, Part]]:
+    """(layer, part of it) for all parts with accumulators of a model, in order; layers are matched by name."""
+    for layer in model.layers:
+        if accumulator_parts(layer):
+            yield from ((layer, part) for part in parts(layer, float_model.get_layer(layer.name)))
 
 
 def parts(layer, float_layer) -> list[Part]:

@@ -1,7 +1,6 @@
 """convert and quantize with least_act_bits: activations get the bits that suit the accumulators behind them."""
 
 import keras
-import numpy as np
 import pytest
 from keras import layers as L
 
@@ -9,7 +8,7 @@ import a2q_keras as a2q
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.model.post_training.activation_bits import best
 from tests.model.post_training.test_quantize import TABLE, mlp
-from tests.model.post_training.test_warm_start import output_error
+from tests.model.post_training.test_warm_start import check_that_it_trains_on, output_error
 from tests.model.test_convert import IMAGES, residual
 
 EXACT_ENOUGH = {"acc_bits": 32, "weight_bits": 14}  # a layer that is as good as a float one
@@ -92,11 +91,7 @@ def test_a_residual_network_with_every_kind_of_quantizer():
     found = bits(ours) | {"left/depthwise": ours.get_layer("left").depthwise_activation.bits}
     assert found["image_quantizer"] == 5 and min(found.values()) < 4
     assert set(found) == {"image_quantizer", "stem_relu", "sum_relu", "right", "mean_quantizer", "left/depthwise"}
-    ours.compile("adam", "mse")
-    ours.fit(IMAGES, np.zeros((40, 5)), epochs=1, verbose=0)
-    program = a2q.integer_model(ours)
-    assert a2q.certify(program, 7).ok
-    assert np.array_equal(program.run(IMAGES), ours.predict(IMAGES, verbose=0))
+    check_that_it_trains_on(ours, 7)
 
 
 def test_by_the_exact_condition_whatever_the_method_unless_there_is_no_bound():
@@ -119,6 +114,8 @@ def test_bits_that_a_qkeras_model_brings_stay():
         ({"data": None}, "least_act_bits needs data=, about a hundred inputs"),
         ({"least_act_bits": 1}, "least_act_bits=1 is not allowed; give a whole number from 2 to 16"),
         ({"layers": {"dense_0": {"least_act_bits": 0}}}, "least_act_bits=0 is not allowed"),
+        ({"layers": {"dense_0": {"least_act_bits": "2"}}}, "least_act_bits='2' is not allowed"),
+        ({"layers": {"dense_0": {"act_bits": 4.5}}}, "act_bits=4.5 is not allowed; give a whole number from 1 to 32"),
     ],
 )
 def test_mistakes_are_named(given, words):

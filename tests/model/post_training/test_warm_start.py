@@ -17,6 +17,15 @@ def output_error(model, ours, data) -> float:
     return float(np.square(a2q.integer_model(ours).run(data) - wanted).sum())
 
 
+def check_that_it_trains_on(residual_network, acc_bits):
+    """After some training it is proven for acc_bits and runs exactly."""
+    residual_network.compile("adam", "mse")
+    residual_network.fit(IMAGES, np.zeros((40, 5)), epochs=1, verbose=0)
+    program = a2q.integer_model(residual_network)
+    assert a2q.certify(program, acc_bits).ok
+    assert np.array_equal(program.run(IMAGES), residual_network.predict(IMAGES, verbose=0))
+
+
 @pytest.mark.parametrize("method", ["gpfq", "optq"])
 def test_the_codes_are_those_of_quantize_and_the_biases_are_limited_as_in_training(method):
     model = mlp()
@@ -33,11 +42,7 @@ def test_a_residual_network_starts_closer_and_trains_on():
     model = residual()
     started = a2q.convert(model, 11, 4, 4, data=IMAGES, start="optq")
     assert output_error(model, started, IMAGES) < output_error(model, a2q.convert(model, 11, 4, 4, data=IMAGES), IMAGES)
-    started.compile("adam", "mse")
-    started.fit(IMAGES, np.zeros((40, 5)), epochs=1, verbose=0)
-    program = a2q.integer_model(started)
-    assert a2q.certify(program, 11).ok
-    assert np.array_equal(program.run(IMAGES), started.predict(IMAGES, verbose=0))
+    check_that_it_trains_on(started, 11)
 
 
 def test_layers_of_other_methods_start_as_ever():

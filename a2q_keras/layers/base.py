@@ -36,6 +36,22 @@ class Latent(NamedTuple):
     gain: Any = None
 
 
+class Quantized(NamedTuple):
+    """What a forward pass computes with, as values of codes: factor * columns (K, C), and the bias (C,) or None.
+
+    factor: (C,), the scale where it is trained, which may as well multiply the sums; else None, for 1.
+    """
+
+    columns: Any
+    factor: Any
+    bias: Any
+
+    @property
+    def values(self):
+        """Weight values (K, C)."""
+        return self.columns if self.factor is None else self.columns * self.factor
+
+
 class AccumulatorAware:
     """Mixin for a Keras layer with `kernel` and `bias`, output channel last.
 
@@ -48,7 +64,8 @@ class AccumulatorAware:
     Trained state: kernel, bias and, for methods "a2q" and "a2q+", the log2 norm of each channel and the log2 scale.
     For the other methods the scale is fitted when the layer is built or given weights, and now and then in training.
 
-    A layer adds `_linear(inputs, kernel)`; and `_channels` where its accumulators are not the kernel's last axis.
+    A layer adds `_linear(inputs, kernel)`; and `_channels` where its accumulators are not the kernel's last axis, and
+    `_weighted_sums` where it can do better.
     """
 
     def _set_up(self, acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share):
@@ -243,17 +260,27 @@ class AccumulatorAware:
 
     def _outputs(self, inputs, training):
         """What the accumulators hold, as values."""
-        kernel, bias = self._step(self._latent(), training)
-        outputs = self._linear(inputs, kernel)
-        return outputs if bias is None else outputs + bias
+        quantized = self._step(self._latent(), training)
+        outputs = self._weighted_sums(inputs, quantized)
+        return outputs if quantized.bias is None else outputs + quantized.bias
 
-    def _step(self, latent: Latent, training):
-        """(kernel, bias) as values of codes, after what a training step does to the state."""
+    def _weighted_sums(self, inputs, quantized: Quantized):
+        """What the accumulators hold without the bias, as values."""
+        return self._linear(inputs, ops.reshape(quantized.values, self.kernel.shape))
+
+    def _step(self, latent: Latent, training) -> Quantized:
+        """What to compute with, after what a training step does to the state."""
         if training:
             self._prepare_step(latent)
+        scale = self._scale()
         if self.method in weights.LEARNED_NORM:
-            self._add_penalty(latent)
-        return self._quantized(latent, training)
+            self._add_penalty(latent, scale)
+        return self._quantized(latent, scale, training)
+
+    def _scale(self):
+        """The value of weight code 1: a scalar; where it is trained (C,), so that its gradient is summed once."""
+        scale = exp2(self.scale_log2)
+        return ops.broadcast_to(scale, (self._channels,)) if self.method in weights.LEARNED_NORM else scale
 
     def _latent(self) -> Latent:
         return Latent(ops.reshape(self.kernel, (-1, self._channels)), self.bias if self.use_bias else None)
@@ -264,20 +291,19 @@ class AccumulatorAware:
         In training, method "exact" uses thresholds up to `search.SEARCH_EVERY` steps old and the papers' methods
         compute in single precision: both may miss a budget by a few units.
         """
-        return self._quantized(self._latent(), training)
+        quantized = self._quantized(self._latent(), self._scale(), training)
+        return ops.reshape(quantized.values, self.kernel.shape), quantized.bias
 
-    def _quantized(self, latent: Latent, training):
-        spec, scale = self.accumulator, exp2(self.scale_log2)
+    def _quantized(self, latent: Latent, scale, training) -> Quantized:
+        spec = self.accumulator
         codes, bias = self._quantized_bias(latent.bias, scale, spec)
         if self.method == "exact":
             held = ops.convert_to_tensor(self.held) if training else None
-            kernel = weights.exact(latent.columns, scale, codes, spec, held)
-        elif self.method in weights.LEARNED_NORM:
-            norm, centred = self._norm_log2(latent), self.method == "a2q+"
-            kernel = weights.a2q(latent.columns, norm, scale, codes, spec, training, centred)
-        else:
-            kernel = weights.plain(latent.columns, scale, spec)
-        return ops.reshape(kernel, self.kernel.shape), bias
+            return Quantized(weights.exact(latent.columns, scale, codes, spec, held), None, bias)
+        if self.method == "none":
+            return Quantized(weights.plain(latent.columns, scale, spec), None, bias)
+        norm, centred = self._norm_log2(latent), self.method == "a2q+"
+        return Quantized(weights.a2q_codes(latent.columns, norm, scale, codes, spec, training, centred), scale, bias)
 
     def _quantized_bias(self, bias, scale, spec):
         """(codes, values) of the bias."""
@@ -293,8 +319,8 @@ class AccumulatorAware:
             return self.norm_log2
         return self.norm_log2 + ops.log2(ops.maximum(ops.abs(latent.gain), LEAST_GAIN))
 
-    def _add_penalty(self, latent: Latent):
-        scale, spec = exp2(self.scale_log2), self.accumulator
+    def _add_penalty(self, latent: Latent, scale):
+        spec = self.accumulator
         codes, _ = self._quantized_bias(latent.bias, scale, spec)
         norm, centred = self._norm_log2(latent), self.method == "a2q+"
         self.add_loss(PENALTY * weights.norm_penalty(norm, scale, codes, spec, centred))

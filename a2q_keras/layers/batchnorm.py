@@ -100,13 +100,13 @@ class FoldedBatchnorm(AccumulatorAware):
         self.iteration.assign(self.iteration + 1)
         if self.folding_mode == "batch_stats_folding":
             chosen = (ops.where(learning, *pair) for pair in zip(batch, moving))
-            kernel, bias = self._step(self._latent(*chosen), training)
-            return self._linear(inputs, kernel) + bias
-        kernel, bias = self._step(self._latent(*moving), training)
+            quantized = self._step(self._latent(*chosen), training)
+            return self._weighted_sums(inputs, quantized) + quantized.bias
+        quantized = self._step(self._latent(*moving), training)
         epsilon = self.batchnorm.epsilon
         correction = ops.where(learning, ops.sqrt((moving[1] + epsilon) / (batch[1] + epsilon)), 1.0)
         batch_bias = self._latent(*batch).bias
-        return self._linear(inputs, kernel) * correction + ops.where(learning, batch_bias, bias)
+        return self._weighted_sums(inputs, quantized) * correction + ops.where(learning, batch_bias, quantized.bias)
 
     def _is_learning(self):
         """Whether the statistics still move: a boolean tensor."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from a2q_keras.layers.base import AccumulatorAware, register
+from a2q_keras.layers.base import AccumulatorAware, Quantized, register
 from a2q_keras.numerics.bounds import BIAS_SHARE
 from a2q_keras.quantizers.serialize import get_activation
 
@@ -45,3 +45,8 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
 
     def _linear(self, inputs, kernel):
         return ops.matmul(inputs, kernel)
+
+    def _weighted_sums(self, inputs, quantized: Quantized):
+        """The factor multiplies the sums: these are fewer than the weights, and so is what its gradient is summed of."""
+        sums = self._linear(inputs, quantized.columns)
+        return sums if quantized.factor is None else sums * quantized.factor

@@ -17,7 +17,13 @@ LEAST_LIMIT = 1e-6  # of a channel whose bias takes everything, so that its loga
 
 
 def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_centered=False):
-    """Weight values scale * codes (K, C), q = clip(rtz(g v / (||v||_1 s)), +-qmax), g = min(2**t, s * bound).
+    """Weight values scale * codes (K, C) of `a2q_codes`; scale: one for all or (C,)."""
+    scale = ops.broadcast_to(scale, (v.shape[1],))
+    return scale * a2q_codes(v, norm_log2, scale, bias, spec, training, zero_centered)
+
+
+def a2q_codes(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_centered=False):
+    """Codes (K, C) of v (K, C), scale (C,): q = clip(rtz(g v / (||v||_1 s)), +-qmax), g = min(2**t, s * bound).
 
     Methods `a2q` (A2Q, section 4) and, with `zero_centered`, `a2q+` (A2Q+, section 3): v less its mean per channel,
     and the bound that goes with it (`numerics.bounds.max_l1_norm`).  The codes are computed in double precision where
@@ -37,16 +43,15 @@ def a2q(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero_cente
         q = ops.clip(ops.trunc(u), -spec.qmax, spec.qmax) if codes is None else codes
 
         def backward(upstream):
+            # Two ways to say which weights are within qmax: of one, XLA would write the gradient out between its uses.
             inside = ops.where(ops.abs(u) <= spec.qmax, upstream, 0.0)
-            of_codes = column_sum(upstream * q)
-            # 0 * sum adds nothing, but has it taken before Adam overwrites v, of which XLA else makes a copy for it.
-            along = column_sum(inside * v) / length + 0.0 * of_codes
-            to_v = (norm / length) * (inside - ops.sign(v) * along)
-            to_norm = ops.where(trained < cap, along, 0.0)  # a capped norm has the penalty instead
-            to_scale = ops.sum(of_codes - to_norm * norm / scale)
+            along = column_sum(ops.where(ops.abs(u) > spec.qmax, 0.0, upstream * v)) / length
+            to_v = (norm / (length * scale)) * (inside - ops.sign(v) * along)
+            to_norm = ops.where(trained < cap, along / scale, 0.0)  # a capped norm has the penalty instead
+            to_scale = -to_norm * norm / scale
             return to_v - column_sum(to_v) / v.shape[0] if zero_centered else to_v, to_norm, to_scale
 
-        return scale * q, backward
+        return q, backward
 
     return with_gradient(forward, v, ops.exp(norm_log2 * LN2), scale)
 

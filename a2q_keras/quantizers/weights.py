@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from a2q_keras.quantizers.a2q import a2q, norm_penalty
+from a2q_keras.quantizers.a2q import a2q, a2q_codes, norm_penalty
 from a2q_keras.quantizers.accumulator import Accumulator, bias_codes
 from a2q_keras.quantizers.exact import exact, exact_codes, thresholds, thresholds_shape
 from a2q_keras.quantizers.pow2 import exp2
@@ -19,6 +19,7 @@ __all__ = [
     "METHODS",
     "Accumulator",
     "a2q",
+    "a2q_codes",
     "better_scale_log2",
     "bias_codes",
     "exact",

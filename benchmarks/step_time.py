@@ -5,9 +5,10 @@
 
 Each step is a forward pass, a backward pass and an Adam update of one layer, batch 128, quantized 4-bit inputs and
 weights: Dense 784x128, and Conv2D 3x3x32x64 on 16x16.  Both ways of compiling: a graph (`jit_compile=False`) and XLA
-(`jit_compile=True`).  The layers take turns of 64 steps, in which `exact` searches at least once; the figure is the
-median over the turns of the ratio to the peer's turn, so that a slow moment of the machine hits both sides.  `again` is
-the peer once more: how far noise goes.  The projection's share is (exact - none) / exact.
+(`jit_compile=True`).  The layers take turns of 64 steps, in which `exact` searches at least once.  Their order is
+random because a turn may depend on whose was before, and they are built four times because it matters where they lie in
+memory.  The figure is the median over the turns of the ratio to the peer's turn, so that a slow moment of the machine
+hits both sides.  `again` is the peer once more: how far noise goes.  The projection's share is (exact - none) / exact.
 
     python benchmarks/step_time.py --hgq2 PYTHON
 
@@ -22,6 +23,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -38,6 +40,7 @@ from steps import BATCH, SHAPES, plain, trainer, turn
 import a2q_keras as a2q
 
 BITS = 4
+BUILDS = 4
 INPUTS = {"unsigned": f"quantized_relu({BITS},0)", "signed": f"quantized_bits({BITS},0,alpha=1)"}
 METHODS = {"exact": 12, "a2q": 12, "a2q+": 12, "none": 16}
 
@@ -74,24 +77,36 @@ class Hgq2:
 
 
 def turns_of(shape, inputs, jit, hgq2):
-    """{name: function that takes a turn and returns seconds per step} for all layers of a shape."""
+    """{name: function that takes a turn and returns seconds per step} for the layers of a shape in this process."""
     layers = {"peer": peer(shape), "again": peer(shape)} | {method: ours(shape, method) for method in METHODS}
     stacks = {name: [qkeras.QActivation(INPUTS[inputs]), layer] for name, layer in layers.items()}
     if hgq2:
         stacks["plain"] = [plain(shape)]
-    steps = {name: partial(turn, trainer(stack, shape, jit)) for name, stack in stacks.items()}
-    if hgq2:
-        hgq2.ask("build", shape, jit)
-        steps |= {"hgq2": partial(hgq2.ask, "turn", "hgq2"), "plain there": partial(hgq2.ask, "turn", "dense")}
-    return {"unmeasured": steps["again"]} | steps  # whoever comes after another process pays for the change
+    return {name: partial(turn, trainer(stack, shape, jit)) for name, stack in stacks.items()}
+
+
+def turns_there(shape, jit, hgq2):
+    """The same for the layers of HGQ2's environment, none without it."""
+    if not hgq2:
+        return {}
+    hgq2.ask("build", shape, jit)
+    return {"hgq2": partial(hgq2.ask, "turn", "hgq2"), "plain there": partial(hgq2.ask, "turn", "dense")}
+
+
+def one_of_each(here, there):
+    """{name: seconds per step} of one turn of every layer, ours and the peer's in random order."""
+    here["again"]()  # whoever comes after another process pays for the change
+    order = [*random.sample([*here.items()], len(here)), *there.items()]
+    return {name: take() for name, take in order}
 
 
 def measure(shape, inputs, jit, turns, hgq2=None):
     """One row for all layers of a shape: milliseconds of the peer, and of each method its ratio to the peer."""
-    steps = turns_of(shape, inputs, jit, hgq2)
-    for take in [*steps.values()] * 2:  # past the first searches of the scale
-        take()
-    times = [{name: take() for name, take in steps.items()} for _ in range(turns)]
+    times = []
+    for _ in range(BUILDS):
+        here, there = turns_of(shape, inputs, jit, hgq2), turns_there(shape, jit, hgq2)
+        times += [one_of_each(here, there) for _ in range(turns + 2)][2:]  # past the first searches of the scale
+        keras.backend.clear_session(free_memory=True)
 
     def median(figure):
         return round(statistics.median(map(figure, times)), 3)
@@ -110,11 +125,12 @@ def measure(shape, inputs, jit, turns, hgq2=None):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--turns", type=int, default=40, help="of Dense; Conv2D takes a tenth")
+    parser.add_argument("--turns", type=int, default=20, help="of Dense after every build; Conv2D takes a tenth")
     parser.add_argument("--hgq2", metavar="PYTHON", help="interpreter of an environment with HGQ2 and TensorFlow")
     args = parser.parse_args()
     hgq2 = Hgq2(args.hgq2) if args.hgq2 else None
     rows = []
+    random.seed(0)
     for shape in SHAPES:
         turns = args.turns if shape.startswith("Dense") else max(args.turns // 10, 1)
         for inputs in INPUTS:

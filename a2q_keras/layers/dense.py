@@ -47,6 +47,6 @@ class A2QDense(AccumulatorAware, keras.layers.Dense):
         return ops.matmul(inputs, kernel)
 
     def _weighted_sums(self, inputs, quantized: Quantized):
-        """The factor multiplies the sums: these are fewer than the weights, and so is what its gradient is summed of."""
+        """The factor multiplies the sums, of which there are fewer than weights for its gradient to be summed of."""
         sums = self._linear(inputs, quantized.columns)
         return sums if quantized.factor is None else sums * quantized.factor

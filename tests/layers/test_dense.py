@@ -196,3 +196,20 @@ def test_a_bias_takes_no_more_than_its_share(share, largest):
 def test_a_share_is_from_0_to_1():
     with pytest.raises(ConfigurationError, match=r"layer 'd': bias_share=2 is not a share; allowed are numbers from 0"):
         A2QDense(2, bias_share=2, name="d")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_is_that_of_a_convolution_of_one_pixel(method):
+    trained, rng = [], np.random.default_rng(9)
+    x, y = rng.random((16, 1, 6), np.float32), rng.random((16, 1, 5), np.float32)
+    start = rng.normal(size=(6, 5)).astype(np.float32)
+    for layer in (A2QDense(5, 9, 4, method), a2q.A2QConv1D(5, 1, acc_bits=9, weight_bits=4, method=method)):
+        model = keras.Sequential([keras.Input((1, 6)), QActivation("quantized_relu(4,1)"), layer])
+        layer.set_float_weights(start.reshape(layer.kernel.shape))
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.fit(x, y, epochs=3, batch_size=16, verbose=0)
+        trained.append({variable.name: keras.ops.convert_to_numpy(variable) for variable in layer.variables})
+    for name, value in trained[0].items():
+        # floats: where a gradient is summed over the weights or over the outputs, the order differs
+        assert np.allclose(value, trained[1][name].reshape(value.shape), rtol=1e-5, atol=1e-6), name
+    assert not np.array_equal(trained[0]["kernel"], start)

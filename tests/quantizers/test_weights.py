@@ -324,6 +324,28 @@ def test_a2q_gradients_are_finite_and_reach_weights_norms_and_scale(kind, centre
 
 
 @A2Q_METHODS
+@pytest.mark.parametrize("training", [True, False])
+def test_a2q_gradients_are_those_of_the_weights_without_rounding(training, centred):
+    spec, rng = weights.Accumulator(12, 4, UNSIGNED), np.random.default_rng(6)
+    norm_log2, bias = np.linspace(0, 8, CHANNELS), rng.integers(-100, 100, CHANNELS)
+    limit = bounds.max_l1_norm(12, 4, False, centred, bias).astype(np.float32)
+
+    def without_rounding(v, t, s):
+        v = v - ops.mean(v, axis=0) if centred else v
+        u = v * ops.minimum(ops.exp(t * math.log(2.0)), s * limit) / (ops.sum(ops.abs(v), axis=0) * s)
+        rounded = ops.stop_gradient(ops.clip(ops.trunc(u), -spec.qmax, spec.qmax))
+        within = ops.clip(u, -spec.qmax, spec.qmax)
+        return s * (within + ops.stop_gradient(rounded - within))
+
+    with_rounding = partial(weights.a2q, bias=tensors(bias)[0], spec=spec, training=training, zero_centered=centred)
+    values = draws(6), norm_log2, 0.25
+    found, wanted = (gradients(weighed(weigh)[0], *values) for weigh in (with_rounding, without_rounding))
+    for part, other in zip(found, wanted):
+        # floats: the same sums, taken in another order
+        assert np.allclose(part, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())
+
+
+@A2Q_METHODS
 def test_norm_penalty_is_what_exceeds_the_bound(centred):
     spec, bias = weights.Accumulator(12, 4, UNSIGNED), np.array([0, 100, -100])
     limit = bounds.max_l1_norm(12, 4, False, centred, bias)

@@ -102,15 +102,20 @@ def build(task, dataset):
 
 def float_network(dataset, seed, folder):
     """A trained float network, kept in a folder where one is given."""
-    task, path = TASKS[dataset.name], folder and folder / f"{dataset.name}_{seed}.weights.h5"
+    task = TASKS[dataset.name]
     keras.utils.set_random_seed(seed)
-    model = build(task, dataset)
+    path = folder and folder / f"{dataset.name}_{seed}.weights.h5"
+    return kept_or_trained(build(task, dataset), path, dataset, task.float_epochs, task.float_rate)
+
+
+def kept_or_trained(model, path, dataset, epochs, rate):
+    """A float network with the weights of `path`; trained, and kept there, where it is no file yet.  None: not kept."""
     if path and path.is_file():
         model.load_weights(path)
         return model
-    fit_classifier(model, dataset, task.float_epochs, task.float_rate)
+    fit_classifier(model, dataset, epochs, rate)
     if path:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         model.save_weights(path)
     return model
 

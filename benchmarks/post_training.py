@@ -27,6 +27,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import accuracy as bench
 import keras
 import numpy as np
 from rich.progress import track
@@ -37,7 +38,7 @@ from a2q_keras.integer import storage
 from a2q_keras.numerics import bounds
 from a2q_keras.zoo import networks
 from a2q_keras.zoo.mlp import float_mlp
-from a2q_keras.zoo.train import accuracy, fit_classifier
+from a2q_keras.zoo.train import accuracy
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,9 @@ def load(network, folder):
 def float_network(network, dataset, seed, folder):
     """The trained float network of a seed; kept in `folder`, if there is one."""
     task = NETWORKS[network]
-    kept = folder and folder / f"{task.kept_as}_{seed}.weights.h5"
     keras.utils.set_random_seed(seed)
-    model = task.build(dataset.x_train.shape[1:])
-    if kept and kept.is_file():
-        model.load_weights(kept)
-        return model
-    fit_classifier(model, dataset, task.epochs, task.rate)
-    if kept:
-        folder.mkdir(parents=True, exist_ok=True)
-        model.save_weights(kept)
-    return model
+    path = folder and folder / f"{task.kept_as}_{seed}.weights.h5"
+    return bench.kept_or_trained(task.build(dataset.x_train.shape[1:]), path, dataset, task.epochs, task.rate)
 
 
 def measure(model, dataset, start):

@@ -56,8 +56,12 @@ class Tool:
             return False
 
     def version(self) -> str:
-        """The first line that the program says about its version."""
-        return next(iter(self.run([self.version_option], timeout=60).strip().splitlines()), "")
+        """The first line with a number of what the program says about its version.
+
+        Yosys from PyPI says before its first run that it prepares itself, and takes minutes to on a busy machine.
+        """
+        lines = self.run([self.version_option]).strip().splitlines()
+        return next((line for line in lines if any(letter.isdigit() for letter in line)), "")
 
     def run(self, args, cwd=None, timeout: float = TIMEOUT) -> str:
         """Run the program to its end and return what it printed.

@@ -16,7 +16,7 @@ def test_find_uses_path_and_run_returns_what_was_printed(tmp_path):
 
 def test_the_override_takes_precedence(tmp_path, monkeypatch):
     own = tmp_path / "own"
-    own.write_text("#!/bin/sh\necho own shell 7.1; echo more\n")
+    own.write_text("#!/bin/sh\necho Preparing itself. >&2; echo own shell 7.1; echo more 3\n")
     own.chmod(0o755)
     monkeypatch.setenv("A2Q_TEST_SH", str(own))
     assert SH.find() == str(own)

@@ -328,7 +328,7 @@ def test_a2q_gradients_are_finite_and_reach_weights_norms_and_scale(kind, centre
 def test_a2q_gradients_are_those_of_the_weights_without_rounding(training, centred):
     spec, rng = weights.Accumulator(12, 4, UNSIGNED), np.random.default_rng(6)
     norm_log2, bias = np.linspace(0, 8, CHANNELS), rng.integers(-100, 100, CHANNELS)
-    limit = bounds.max_l1_norm(12, 4, False, centred, bias).astype(np.float32)
+    limit = tensors(bounds.max_l1_norm(12, 4, False, centred, bias))[0]
 
     def without_rounding(v, t, s):
         v = v - ops.mean(v, axis=0) if centred else v

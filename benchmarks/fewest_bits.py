@@ -1,4 +1,4 @@
-"""The fewest accumulator bits with which each method keeps a share of the float accuracy, from the results of accuracy.py.
+"""The fewest accumulator bits that keep a share of the float accuracy, from the results of accuracy.py.
 
     python benchmarks/fewest_bits.py
 

@@ -2,9 +2,9 @@
 
     python benchmarks/polish.py --data-dir FOLDER
 
-The networks of accuracy.py, trained as there, polished on their training data; on Dry Bean, where the test set is small
-and the methods are close, more seeds.  Beside them stands `a2q+` with two bits more and the same seeds, from the results
-of accuracy.py.  The accuracy is that of the integer program on the test set.
+The networks of accuracy.py, trained as there, polished on their training data; more seeds on Dry Bean, where the test
+set is small and the methods are close.  Beside them stands `a2q+` with two bits more and the same seeds, from the
+results of accuracy.py.  The accuracy is that of the integer program on the test set.
 
 Results go to benchmarks/results/polish.{json,md}, after every training; a run that was stopped goes on from there.
 """

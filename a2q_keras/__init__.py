@@ -4,8 +4,9 @@ Names resolve on first use, so that importing the package starts neither Keras n
 """
 
 import sys
-from importlib import import_module
 from types import ModuleType
+
+from a2q_keras.lazy import resolver
 
 __version__ = "0.1.0"
 
@@ -49,15 +50,7 @@ _MODULES = ("callbacks", "constraints", "data", "errors", "numerics", "quantizer
 __all__ = sorted([*_WHERE, *_MODULES])
 
 
-def __getattr__(name):
-    if name in _WHERE:
-        value = getattr(import_module(f"a2q_keras.{_WHERE[name]}"), name)
-    elif name in _MODULES:
-        value = import_module(f"a2q_keras.{name}")
-    else:
-        raise AttributeError(f"module 'a2q_keras' has no attribute {name!r}; it has {', '.join(__all__)}")
-    globals()[name] = value
-    return value
+__getattr__ = resolver(__name__, _WHERE | dict(zip(_MODULES, _MODULES)))
 
 
 class _Package(ModuleType):

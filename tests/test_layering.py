@@ -23,7 +23,7 @@ BLOCKED = ("keras", "tensorflow", "qkeras", "tf_keras", "jax", "torch")
 
 @dataclass(frozen=True)
 class Row:
-    """What the modules of one part may import besides the standard library, `errors`, `tools` and their own part.
+    """What the modules of one part may import besides the standard library, `errors`, `lazy`, `tools` and that part.
 
     own: parts of this package; other: other packages; inside: those of both that only functions may import.
     """
@@ -35,6 +35,7 @@ class Row:
 
 TABLE = {
     "errors": Row(),
+    "lazy": Row(),
     "tools": Row(),
     "numerics": Row(other=("numpy",)),
     "quantizers": Row(("numerics",), ("numpy", *KERAS)),
@@ -136,7 +137,7 @@ def complaint(module: str, found: Import) -> str | None:
     if not found.ours and found.target.split(".")[0] in sys.stdlib_module_names:
         return None
     aside = found.target in NEEDING_KERAS and module not in NEEDING_KERAS
-    if found.ours and under(found.target, ("errors", "tools", part)) and not aside:
+    if found.ours and under(found.target, ("errors", "lazy", "tools", part)) and not aside:
         return None
     if not under(found.target, row.own if found.ours else row.other):
         return f"the table allows {', '.join(row.own if found.ours else row.other) or 'nothing'}"

@@ -1,11 +1,6 @@
-"""Quantizers.  `a2q_bits` resolves on first use, so that importing this package does not start Keras."""
+"""Quantizers: `a2q_bits` for plain QKeras layers."""
 
-from importlib import import_module
+from a2q_keras.lazy import resolver
 
 __all__ = ["a2q_bits"]
-
-
-def __getattr__(name):
-    if name == "a2q_bits":
-        return import_module("a2q_keras.quantizers.bits").a2q_bits
-    raise AttributeError(f"module 'a2q_keras.quantizers' has no attribute {name!r}; it has {', '.join(__all__)}")
+__getattr__ = resolver(__name__, {"a2q_bits": "bits"})

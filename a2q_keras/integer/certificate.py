@@ -32,7 +32,7 @@ class Overflow(NamedTuple):
     acc_bits: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerCertificate:
     """One layer: what it computes with, and what follows from that.
 
@@ -77,6 +77,11 @@ class LayerCertificate:
             if isinstance(value, np.ndarray):
                 value.flags.writeable = False
 
+    def __repr__(self):
+        each = "" if self.tile is None else f" for every {self.tile} products, {self.result_bits} for their sums"
+        needed = int(self.needed_bits.max())
+        return f"{self.name}: {self.k} x {self.channels} weights, needs {needed} of {self.acc_bits} bits{each}"
+
     @property
     def k(self) -> int:
         """Products summed by each channel."""
@@ -110,7 +115,7 @@ class LayerCertificate:
         return _extreme_input(self.weights[:, channel], self.input_format, sign)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Certificate:
     """What `certify` found: a record per layer with an accumulator, in order of execution.
 
@@ -120,6 +125,12 @@ class Certificate:
     program: str
     program_sha256: str
     layers: tuple[LayerCertificate, ...]
+
+    def __repr__(self):
+        found = (
+            f"channels that can overflow: {len(self.overflows)}" if self.overflows else "no accumulator can overflow"
+        )
+        return "\n  ".join([f"Certificate of {self.program!r}, {found}", *map(repr, self.layers)])
 
     def __getitem__(self, layer: str) -> LayerCertificate:
         """The record of a layer, by name; ConfigurationError where there is none."""

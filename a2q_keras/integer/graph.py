@@ -34,7 +34,7 @@ from a2q_keras.integer.ops import (  # noqa: F401  the records that programs are
 from a2q_keras.numerics.formats import FixedPoint
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class IntegerProgram:
     """Inputs, ops in order of execution, and the names of the output tensors.
 
@@ -49,8 +49,8 @@ class IntegerProgram:
     ops: tuple[Op, ...]
     outputs: tuple[str, ...]
     float_tail: str = ""
-    formats: dict[str, FixedPoint] = field(init=False, repr=False)
-    shapes: dict[str, tuple[int, ...]] = field(init=False, repr=False)
+    formats: dict[str, FixedPoint] = field(init=False)
+    shapes: dict[str, tuple[int, ...]] = field(init=False)
 
     def __post_init__(self):
         object.__setattr__(self, "formats", {})
@@ -65,6 +65,13 @@ class IntegerProgram:
         unknown = [name for name in self.outputs if name not in self.formats]
         if unknown or not self.outputs:
             raise ConfigurationError(f"unknown outputs {unknown} of the integer program {self.name!r}")
+
+    def __repr__(self):
+        lines = [
+            f"  {type(node).__name__:12} {node.name:28} {self.shapes[node.name]!s:16} {self.formats[node.name]}"
+            for node in (*self.inputs, *self.ops)
+        ]
+        return "\n".join([f"IntegerProgram {self.name!r}, outputs {', '.join(self.outputs)}", *lines])
 
     def __getitem__(self, name: str) -> Input | Op:
         """The input or op called `name`."""

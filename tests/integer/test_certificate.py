@@ -13,7 +13,7 @@ from a2q_keras.integer.certificate import Certificate, certify
 from a2q_keras.integer.graph import Dense, Input, IntegerProgram
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
-from tests.strategies import mlp, programs, seeded
+from tests.strategies import mlp, programs, seeded, tiled
 
 
 def one_layer(weights, bias, inputs, weight_format=None, acc_bits=24):
@@ -273,3 +273,13 @@ def test_a_bias_that_does_not_fit_alone_is_named():
     program = IntegerProgram("net", (Input("x", (2,), x),), (dense,), ("fc",))
     with pytest.raises(AccumulatorOverflowError, match="layer 'fc', channel 0: .*its bias code 1000 alone needs 11"):
         certify(program, 8).raise_if_unsafe()
+
+
+def test_a_certificate_prints_what_it_proves():
+    program = one_layer([[3, 0], [-2, 0]], [4, -1], FixedPoint(4, 0, signed=False))
+    assert repr(certify(program)) == (
+        "Certificate of 'net', no accumulator can overflow\n  fc: 2 x 2 weights, needs 7 of 7 bits"
+    )
+    assert repr(certify(program, 6)).startswith("Certificate of 'net', channels that can overflow: 1\n  fc: 2 x 2 ")
+    in_tiles = certify(tiled(program, 1))["fc"]
+    assert repr(in_tiles) == "fc: 2 x 2 weights, needs 7 of 7 bits for every 1 products, 7 for their sums"

@@ -83,3 +83,10 @@ def test_run_codes_and_save_are_at_hand(tmp_path):
     assert mlp().run_codes(codes).shape == mlp().run(codes).shape == (2, 3)
     mlp().save(tmp_path / "net.a2q")
     assert (tmp_path / "net.a2q").exists()
+
+
+def test_a_program_lists_its_tensors():
+    shown = repr(program(dense(), Quantize("relu", "fc", UNSIGNED))).split("\n")
+    assert shown[0] == "IntegerProgram 'net', outputs relu"
+    assert [line.split()[:2] for line in shown[1:]] == [["Input", "x"], ["Dense", "fc"], ["Quantize", "relu"]]
+    assert shown[2].endswith(f"(1,)             {FixedPoint(10, 7, signed=True)}")

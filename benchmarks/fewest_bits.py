@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from itertools import takewhile
 
 import accuracy as bench
 
@@ -27,20 +28,21 @@ SHARES = (0.992, 0.98, 0.95)
 
 def fewest(rows, method, least) -> str:
     """Bits of the narrowest accumulator down to which the mean accuracy is `least` or more."""
-    kept = {bits: mean >= least for (name, bits), (mean, *_) in bench.summarise(rows).items() if name == method}
-    widths = sorted(kept, reverse=True)
-    lost = next((place for place, bits in enumerate(widths) if not kept[bits]), len(widths))
-    return str(widths[lost - 1]) if lost else f"over {widths[0]}"
+    means = {bits: mean for (name, bits), (mean, *_) in bench.summarise(rows).items() if name == method}
+    kept = list(takewhile(lambda bits: means[bits] >= least, sorted(means, reverse=True)))
+    return str(kept[-1]) if kept else f"over {max(means)}"
 
 
 def markdown(results):
     """The table of results by the names of the networks."""
-    lines = ["# The fewest accumulator bits that keep a share of the float accuracy", ""]
-    lines += [
+    lines = [
+        "# The fewest accumulator bits that keep a share of the float accuracy",
+        "",
         "Made by `python benchmarks/fewest_bits.py` from the tables of `accuracy.py`, means over their seeds.",
         "",
+        f"| kept | method | {' | '.join(results)} |",
+        f"|---|---|{'---|' * len(results)}",
     ]
-    lines += [f"| kept | method | {' | '.join(results)} |", f"|---|---|{'---|' * len(results)}"]
     for share in SHARES:
         for method in bench.METHODS:
             cells = [

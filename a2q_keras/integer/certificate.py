@@ -127,9 +127,8 @@ class Certificate:
     layers: tuple[LayerCertificate, ...]
 
     def __repr__(self):
-        found = (
-            f"channels that can overflow: {len(self.overflows)}" if self.overflows else "no accumulator can overflow"
-        )
+        count = len(self.overflows)
+        found = f"channels that can overflow: {count}" if count else "no accumulator can overflow"
         return "\n  ".join([f"Certificate of {self.program!r}, {found}", *map(repr, self.layers)])
 
     def __getitem__(self, layer: str) -> LayerCertificate:

@@ -9,7 +9,23 @@ from typing import Annotated
 
 import typer
 
-from a2q_keras.cli import quiet
+from a2q_keras.cli import quiet, source
+from a2q_keras.cli.options import (
+    AccBits,
+    AddersPerStage,
+    AsJson,
+    Backend,
+    Cycles,
+    IoType,
+    LeastActBits,
+    Model,
+    Pe,
+    ReuseFactor,
+    Simd,
+    Source,
+    Strategy,
+    Style,
+)
 from a2q_keras.errors import A2QError, ConfigurationError
 
 app = typer.Typer(
@@ -18,33 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Model = Annotated[
-    Path, typer.Argument(help="A saved Keras model (.keras) or integer program (.a2q)", show_default=False)
-]
-Source = Annotated[
-    Path,
-    typer.Argument(
-        help="A saved model or program; or a vendor's report (TOP_csynth.xml, vivado_synth.rpt) or project folder",
-        show_default=False,
-    ),
-]
 REPORTS = (".xml", ".rpt")  # how the names of vendors' reports end
-AccBits = Annotated[
-    str | None,
-    typer.Option(help='Accumulator bits: a number, "min" for the smallest safe widths, or "trained" as the layers say'),
-]
-Backend = Annotated[str, typer.Option(help="hls4ml backend, such as Vitis")]
-IoType = Annotated[str, typer.Option(help="io_parallel or io_stream")]
-Strategy = Annotated[str, typer.Option(help="Latency, Resource, resource_unrolled or distributed_arithmetic")]
-ReuseFactor = Annotated[int, typer.Option(help="How often a multiplier is used for one result")]
-Style = Annotated[str, typer.Option(help="Style of hardware: parallel or folded")]
-AddersPerStage = Annotated[int | None, typer.Option(help="Adders in a row between registers; 0: combinational")]
-Pe = Annotated[int | None, typer.Option(help="folded: output channels at a time")]
-Simd = Annotated[int | None, typer.Option(help="folded: products of each of them in a cycle")]
-Cycles = Annotated[int | None, typer.Option(help="folded: clock cycles per sample, instead of these two")]
-LeastActBits = Annotated[int | None, typer.Option(help="Fewest bits of an activation; default: all have act-bits")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables")]
 
 
 @app.command()
@@ -101,7 +91,7 @@ def stats(model: Model, acc_bits: AccBits = "trained", as_json: AsJson = False):
     """Print per layer what its accumulator needs, and what hls4ml would take."""
     from a2q_keras.report import tables
 
-    proof = _certificate(model, acc_bits)
+    proof = source.certificate(model, acc_bits)
     if as_json:
         _finish({"program": proof.program, "layers": tables.accumulator_rows(proof)}, True)
     else:
@@ -116,7 +106,7 @@ def certify(
     as_json: AsJson = False,
 ):
     """Prove that no accumulator can overflow; exit 2 where one can."""
-    proof = _certificate(model, acc_bits)
+    proof = source.certificate(model, acc_bits)
     if output is not None:
         proof.save(output)
     if as_json:
@@ -183,12 +173,12 @@ def convert(
     """Write an hls4ml project whose every accum_t has the asked width, with its certificate."""
     from a2q_keras import pipeline
 
-    program = _program(model)
+    program = source.program(model)
     quiet.start_keras()  # hls4ml's writer starts it in any case
     chosen = {"part": part} if part else {}
     chosen |= {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
     chosen |= {"clock_period": clock_period}
-    widths = _widths(program, acc_bits)
+    widths = source.widths(program, acc_bits)
     program, proof = pipeline.granted(program, widths)
     if vectors:
         pipeline.export_project(program, output_dir, widths, n_random=vectors, **chosen)
@@ -225,12 +215,12 @@ def rtl(
     """Write the network as Verilog or VHDL, with its certificate."""
     from a2q_keras import pipeline
 
-    program = _program(model)
+    program = source.program(model)
     chosen = _given(language=language, clock_period=clock_period, adders_per_stage=adders_per_stage)
     chosen |= _given(pe=pe, simd=simd, cycles=cycles)
     with _waiting("building the hardware") as status:
         told = {"on_op": lambda name: status.update(f"building the hardware: {name}")}
-        design = pipeline.to_rtl(program, _widths(program, acc_bits), output_dir, style, **told, **chosen)
+        design = pipeline.to_rtl(program, source.widths(program, acc_bits), output_dir, style, **told, **chosen)
     timing = {None: "streams", 0: "combinational"}.get(design.latency, f"{design.latency} clock cycles")
     _say(f"{output_dir}: {design.top} in {len(design.sources)} files, {timing}", as_json)
     if as_json:
@@ -258,11 +248,11 @@ def resources(
     if model.is_dir() or model.suffix in REPORTS:
         report = pipeline.read_resources(model)
     else:
-        program = _program(model)
+        program = source.program(model)
         with _waiting("synthesising") as status:
             told = {"on_layer": lambda name: status.update(f"synthesising: {name}")}
             how = {"family": family, "dsp": dsp, "by_layer": by_layer, "by_module": by_module, "style": style}
-            report = pipeline.resources(program, acc_bits=_widths(program, acc_bits), **how, **told)
+            report = pipeline.resources(program, acc_bits=source.widths(program, acc_bits), **how, **told)
     if as_json:
         _finish(report.to_dict(), True)
     else:
@@ -326,47 +316,16 @@ def cosim(
             f"options {', '.join(hardware)} are of engine rtl, not of {engines}; give --engines rtl"
         )
     quiet.start_keras()  # hls4ml's writer starts it in any case
-    source = pipeline.load_model(model)
+    loaded = pipeline.load_model(model)
     with _waiting("compiling and running the C simulation"):
         chosen = {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
-        widths = _widths(source, acc_bits)
+        widths = source.widths(loaded, acc_bits)
         chosen |= {"n_random": n_random, "output_dir": output_dir, "engines": engines.split(","), "trace": trace}
         chosen |= {"rtl": hardware}
-        report = pipeline.cosim(source, acc_bits=widths, **chosen)
+        report = pipeline.cosim(loaded, acc_bits=widths, **chosen)
     _finish(report.to_dict(), True) if as_json else print(report)
     if not report.ok:
         raise typer.Exit(1)
-
-
-def _program(path: Path):
-    from a2q_keras import pipeline
-
-    if path.suffix == ".keras":
-        quiet.start_keras()
-    return pipeline.integer_model(pipeline.load_model(path))
-
-
-def _certificate(path: Path, acc_bits):
-    from a2q_keras import pipeline
-
-    program = _program(path)
-    return pipeline.certify(program, _widths(program, acc_bits))
-
-
-def _widths(model, text: str | None):
-    """The acc_bits argument of the API for what was written on the command line."""
-    if text in (None, "min"):
-        return None
-    if text == "trained":
-        from a2q_keras import pipeline
-
-        return pipeline.trained_acc_bits(model)
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigurationError(
-            f'--acc-bits {text!r} is not allowed; give a number from 2 to 64, "min" or "trained"'
-        ) from None
 
 
 def _given(**options) -> dict:

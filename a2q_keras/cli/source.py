@@ -1,0 +1,39 @@
+"""What a command works on: the program of a saved file, and the widths its accumulators are to have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from a2q_keras.cli import quiet
+from a2q_keras.errors import ConfigurationError
+
+
+def program(path: Path):
+    from a2q_keras import pipeline
+
+    if path.suffix == ".keras":
+        quiet.start_keras()
+    return pipeline.integer_model(pipeline.load_model(path))
+
+
+def certificate(path: Path, acc_bits):
+    from a2q_keras import pipeline
+
+    found = program(path)
+    return pipeline.certify(found, widths(found, acc_bits))
+
+
+def widths(model, text: str | None):
+    """The acc_bits argument of the API for what was written on the command line."""
+    if text in (None, "min"):
+        return None
+    if text == "trained":
+        from a2q_keras import pipeline
+
+        return pipeline.trained_acc_bits(model)
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(
+            f'--acc-bits {text!r} is not allowed; give a number from 2 to 64, "min" or "trained"'
+        ) from None

@@ -1,11 +1,14 @@
-"""The README shows what runs."""
+"""The README shows what runs, and what the documents link to is there."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 
 
 def test_the_readme_example_is_the_example_script():
@@ -14,9 +17,24 @@ def test_the_readme_example_is_the_example_script():
     assert script.endswith(shown), "copy the code of examples/01_digits.py into README.md"
 
 
-def test_the_readme_names_only_files_that_exist():
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text())
-    assert links and all((ROOT / link).exists() for link in links)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_link_only_to_what_exists(document):
+    links = re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", document.read_text())
+    targets = [(document.parent / name if name else document, heading) for name, heading in links]
+    assert [target for target in targets if not there(*target)] == []
+
+
+def there(path, heading):
+    """Whether there is such a file or folder, with such a heading where a link names one."""
+    if not heading or not path.is_file():
+        return path.exists() and not heading
+    titles = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+    return heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_a_broken_link_is_seen():
+    assert not there(ROOT / "no.md", "") and not there(ROOT / "README.md", "no-such-heading")
+    assert there(ROOT / "README.md", "ten-lines")
 
 
 def test_the_readme_names_only_what_resolves_after_one_import():

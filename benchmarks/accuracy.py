@@ -120,13 +120,13 @@ def kept_or_trained(model, path, dataset, epochs, rate):
     return model
 
 
-def trained(dataset, float_model, method, acc_bits, bits, seed, **more):
+def trained(dataset, float_model, method, acc_bits, bits, seed, epochs=None, **more):
     """The accumulator-aware model, trained by `method` for `acc_bits`; more: settings of `convert`."""
     keras.utils.set_random_seed(seed)
     task = TASKS[dataset.name]
     settings = task.settings | STARTS.get(method, {}) | more
     model = a2q.convert(float_model, acc_bits, bits, bits, method, data=dataset.x_train, **settings)
-    fit_classifier(model, dataset, task.epochs, task.rate, task.batch)
+    fit_classifier(model, dataset, epochs or task.epochs, task.rate, task.batch)
     return model
 
 
@@ -164,7 +164,7 @@ def trained_widths(program, task):
 
 def sweep(dataset, widths, args, result):
     """Train what `result` lacks and yield it after every row."""
-    more = {"least_act_bits": args.least_act_bits} if args.least_act_bits else {}
+    more = {name: getattr(args, name) for name in ("epochs", "least_act_bits") if getattr(args, name)}
     for seed in args.seeds:
         cases = [NONE] if "none" in args.methods else []
         cases += [(method, width) for method in args.methods if method != "none" for width in widths]
@@ -298,6 +298,9 @@ def described(args):
     if args.least_act_bits:
         title, stem = f"{title}, activations of {args.least_act_bits} bits and more", f"{stem}_fitted"
         options.append(f"--least-act-bits {args.least_act_bits}")
+    if args.epochs:
+        title, stem = f"{title}, {args.epochs} epochs", f"{stem}_epochs{args.epochs}"
+        options.append(f"--epochs {args.epochs}")
     if args.methods != ["none", *METHODS]:
         options.append(f"--methods {','.join(args.methods)}")
     return f"python benchmarks/accuracy.py {' '.join(filter(None, options))}", title, stem
@@ -311,6 +314,7 @@ def main():
     parser.add_argument("--bits", type=int, default=4, help="of weights and activations")
     parser.add_argument("--methods", type=lambda text: text.split(","), default=["none", *METHODS], help="by commas")
     parser.add_argument("--least-act-bits", type=int, help="activations may have as few bits as this")
+    parser.add_argument("--epochs", type=int, help="of training by the methods, instead of the task's")
     parser.add_argument("--seeds", type=numbers, default="0,1,2", help="by commas")
     parser.add_argument("--train", type=int, default=0, help="use only so many training samples")
     parser.add_argument("--keep", type=Path, help="folder for the float networks")

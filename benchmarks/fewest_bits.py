@@ -17,10 +17,12 @@ from a2q_keras.integer import storage
 
 NETWORKS = {
     "mnist": "MNIST",
+    "mnist_epochs10": "MNIST, 10 epochs",
     "digits": "digits",
     "magic_gamma": "MAGIC",
     "dry_bean": "Dry Bean",
     "cifar10": "ResNet-8",
+    "cifar10_epochs9": "ResNet-8, 9 epochs",
     "cifar10_w8": "ResNet-8, 8 bits",
 }
 SHARES = (0.992, 0.98, 0.95)

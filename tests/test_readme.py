@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+LINK = r"\]\((?!http)([^)#]*)#?([^)]*)\)"  # (file or folder, heading) within the project
 
 
 def test_the_readme_example_is_the_example_script():
@@ -19,7 +20,7 @@ def test_the_readme_example_is_the_example_script():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_link_only_to_what_exists(document):
-    links = re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", document.read_text())
+    links = re.findall(LINK, document.read_text())
     targets = [(document.parent / name if name else document, heading) for name, heading in links]
     assert [target for target in targets if not there(*target)] == []
 
@@ -33,6 +34,7 @@ def there(path, heading):
 
 
 def test_a_broken_link_is_seen():
+    assert re.search(LINK, (ROOT / "README.md").read_text())
     assert not there(ROOT / "no.md", "") and not there(ROOT / "README.md", "no-such-heading")
     assert there(ROOT / "README.md", "ten-lines")
 

@@ -9,6 +9,7 @@ from a2q_keras.errors import ConfigurationError
 
 
 def program(path: Path):
+    """The integer program of a saved model or program."""
     from a2q_keras import pipeline
 
     if path.suffix == ".keras":
@@ -16,7 +17,8 @@ def program(path: Path):
     return pipeline.integer_model(pipeline.load_model(path))
 
 
-def certificate(path: Path, acc_bits):
+def certificate(path: Path, acc_bits: str | None):
+    """The certificate of a saved model or program, for `acc_bits` as on the command line."""
     from a2q_keras import pipeline
 
     found = program(path)

@@ -11,8 +11,8 @@ finds (start="optq"), `a2q+` from the Euclidean projection, and all train alike.
 program's golden run on the test set, so it is the firmware's.  P asked is proven by the certificate, but for `none`,
 which has no bound: its row says what it would need.  A method is not followed to narrower accumulators once it has lost
 two fifths of the float accuracy with the first seed.  --least-act-bits N: `convert` may give an activation fewer bits,
-N or more, where that suits the accumulators behind it.  --epochs N: the methods train for N epochs.  The results of either
-are files of their own.
+N or more, where that suits the accumulators behind it.  --epochs N: the methods train for N epochs.  The results of
+either are files of their own.
 
 Results go to benchmarks/results/accuracy_DATA.{json,md,png}, after every row; a run that was stopped goes on from
 there, and --keep FOLDER keeps the float networks for it.

@@ -11,8 +11,8 @@ finds (start="optq"), `a2q+` from the Euclidean projection, and all train alike.
 program's golden run on the test set, so it is the firmware's.  P asked is proven by the certificate, but for `none`,
 which has no bound: its row says what it would need.  A method is not followed to narrower accumulators once it has lost
 two fifths of the float accuracy with the first seed.  --least-act-bits N: `convert` may give an activation fewer bits,
-N or more, where that suits the accumulators behind it.  --epochs N: the methods train for N epochs.  The results of
-either are files of their own.
+N or more, where that suits the accumulators behind it.  --epochs N: the methods train for N epochs.  --rate R: Adam's
+learning rate starts from R.  The results of any of these are files of their own.
 
 Results go to benchmarks/results/accuracy_DATA.{json,md,png}, after every row; a run that was stopped goes on from
 there, and --keep FOLDER keeps the float networks for it.
@@ -121,13 +121,13 @@ def kept_or_trained(model, path, dataset, epochs, rate):
     return model
 
 
-def trained(dataset, float_model, method, acc_bits, bits, seed, epochs=None, **more):
+def trained(dataset, float_model, method, acc_bits, bits, seed, epochs=None, rate=None, **more):
     """The accumulator-aware model, trained by `method` for `acc_bits`; more: settings of `convert`."""
     keras.utils.set_random_seed(seed)
     task = TASKS[dataset.name]
     settings = task.settings | STARTS.get(method, {}) | more
     model = a2q.convert(float_model, acc_bits, bits, bits, method, data=dataset.x_train, **settings)
-    fit_classifier(model, dataset, epochs or task.epochs, task.rate, task.batch)
+    fit_classifier(model, dataset, epochs or task.epochs, rate or task.rate, task.batch)
     return model
 
 
@@ -165,7 +165,7 @@ def trained_widths(program, task):
 
 def sweep(dataset, widths, args, result):
     """Train what `result` lacks and yield it after every row."""
-    more = {name: getattr(args, name) for name in ("epochs", "least_act_bits") if getattr(args, name)}
+    more = {name: getattr(args, name) for name in ("epochs", "rate", "least_act_bits") if getattr(args, name)}
     for seed in args.seeds:
         cases = [NONE] if "none" in args.methods else []
         cases += [(method, width) for method in args.methods if method != "none" for width in widths]
@@ -302,6 +302,9 @@ def described(args):
     if args.epochs:
         title, stem = f"{title}, {args.epochs} epochs", f"{stem}_epochs{args.epochs}"
         options.append(f"--epochs {args.epochs}")
+    if args.rate:
+        title, stem = f"{title}, rate {args.rate}", f"{stem}_rate{args.rate}"
+        options.append(f"--rate {args.rate}")
     if args.methods != ["none", *METHODS]:
         options.append(f"--methods {','.join(args.methods)}")
     return f"python benchmarks/accuracy.py {' '.join(filter(None, options))}", title, stem
@@ -316,6 +319,7 @@ def main():
     parser.add_argument("--methods", type=lambda text: text.split(","), default=["none", *METHODS], help="by commas")
     parser.add_argument("--least-act-bits", type=int, help="activations may have as few bits as this")
     parser.add_argument("--epochs", type=int, help="of training by the methods, instead of the task's")
+    parser.add_argument("--rate", type=float, help="Adam's learning rate for the methods, instead of the task's")
     parser.add_argument("--seeds", type=numbers, default="0,1,2", help="by commas")
     parser.add_argument("--train", type=int, default=0, help="use only so many training samples")
     parser.add_argument("--keep", type=Path, help="folder for the float networks")

@@ -126,7 +126,7 @@ def convert(
     nearest codes, which is much closer to the float model where few units of weight fit; it uses 1,024 samples.
     least_act_bits: None, or how few bits an activation may have instead of act_bits: each then gets the number that
     suits the accumulators behind it (`model.post_training.activation_bits`), because half as large inputs leave room
-    for twice the weights; the model's own inputs keep theirs.  It uses 1,024 samples, too.
+    for twice the weights; the model's own inputs keep theirs.  It uses 1,024 samples, too, and reckons with training.
 
     Raises UnsupportedLayerError naming a layer without integer counterpart, ConfigurationError for unknown settings
     or missing data.
@@ -142,19 +142,29 @@ def convert(
         option = "start" if start else "bias_correction" if bias_correction else "least_act_bits"
         raise ConfigurationError(f"{option} needs data=, about a hundred inputs")
     data = None if data is None else samples(graph, data, START_SAMPLES if start or widths else SAMPLES)
-    conversion = partial(
-        _Conversion, graph, values=_recorded(graph, data), input_bits=input_bits, percentile=percentile
-    )
-    chosen = {}
-    if widths:
-        trial = partial(conversion, settings.by_exact_condition())
-        chosen = activation_bits.choose(lambda bits: trial(wanted=lambda name: bits).run(), graph, data, widths)
-    made = conversion(settings, wanted=chosen.get).run(model.name)
+    made = converted(graph, settings, data, input_bits, percentile)
     if start:
         warm_start(made, graph, data, Recipe(start))
     if bias_correction:
         correct_bias(made, graph, data)
     return made
+
+
+def converted(graph, settings: Settings, data, input_bits=None, percentile=None, trained=True):
+    """`convert` for a float model without free batch norms, with the nearest codes.
+
+    data: None or arrays, one per model input; trained: whether the model will be trained.
+    """
+    conversion = partial(
+        _Conversion, graph, values=_recorded(graph, data), input_bits=input_bits, percentile=percentile
+    )
+    chosen, widths = {}, settings.widths()
+    if widths:
+        trial = partial(conversion, settings.by_exact_condition())
+        chosen = activation_bits.choose(
+            lambda bits: trial(wanted=lambda name: bits).run(), graph, data, widths, trained
+        )
+    return conversion(settings, wanted=chosen.get).run(graph.name)
 
 
 class _Conversion:

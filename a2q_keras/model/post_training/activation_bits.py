@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from a2q_keras.model.post_training.choose import tasks
 from a2q_keras.model.post_training.rows import Recorder, Values, parts_of
 from a2q_keras.numerics.fit import Recipe, fit
 
-RECIPE = Recipe("optq")  # its codes are about as near to the float outputs as those of training
-WORTHWHILE = 0.85  # of the error: fewer bits must leave less, because training mends weights, but no rounding
+RECIPE = Recipe("optq")
+WORTHWHILE = 0.85  # of the error that more bits leave: fewer must leave less
+TRAINED_PICTURES = 1.4  # of that error, where training follows and windows slide: see `_worthwhile`
 
 
 def between_halves(name: str) -> str:
@@ -33,43 +35,57 @@ def front_name(name: str) -> str:
     return f"{name}_quantizer"
 
 
-def choose(build: Callable, graph, inputs, widths: range) -> dict[str, int]:
+def choose(build: Callable, graph, inputs, widths: range, trained: bool) -> dict[str, int]:
     """Bits by name of each quantizer of activations: those, of `widths`, that leave the layers behind it least error,
-    fewer only where the error falls to WORTHWHILE of what more bits leave.
+    fewer only where that is worthwhile for all of these layers, see `_worthwhile`.
 
     build: a function from bits to the float model `graph` converted with these, by methods "exact" and "none", which
-    keep the float weights; inputs: arrays, one per model input.  The error of a layer is the mean squared error of its
-    outputs over their variance, with the codes that post-training quantization finds for float inputs rounded to the
-    bits.
+    keep the float weights; inputs: arrays, one per model input; trained: the model will be trained.  The error of a
+    layer is the mean squared error of its outputs over their variance, with the codes that post-training quantization
+    finds for float inputs rounded to the bits.
     """
     errors: dict[str, dict[int, float]] = {}
+    shares: dict[str, float] = {}
     for bits in reversed(widths):
-        for names, error in _errors(build(bits), graph, inputs):
+        for names, part, error in _errors(build(bits), graph, inputs):
             for name in names:
                 found = errors.setdefault(name, {})
                 found[bits] = found.get(bits, 0.0) + error
-    return {name: best(found) for name, found in errors.items()}
+                shares[name] = min(shares.get(name, inf), _worthwhile(part, trained))
+    return {name: best(found, shares[name]) for name, found in errors.items()}
 
 
-def best(errors: dict[int, float]) -> int:
-    """The bits to have, by the error of each number.
+def _worthwhile(part, trained: bool) -> float:
+    """Which share of the error that more bits leave fewer bits may leave, in the layer behind them.
 
-    >>> best({4: 1.0, 3: 0.9, 2: 0.8}), best({4: 1.0, 3: 0.8, 2: 0.7})
-    (2, 3)
+    Training takes more of the error of narrow accumulators away than of rounding, and behind a window that slides the
+    rounding of many pixels averages out: a convolution that trains is better off with fewer bits than its error tells.
+    """
+    return TRAINED_PICTURES if trained and hasattr(part.own, "kernel_size") else WORTHWHILE
+
+
+def best(errors: dict[int, float], share: float = WORTHWHILE) -> int:
+    """The bits to have, by the error of each number: fewer only for less than `share` of the least error so far.
+
+    >>> best({4: 1.0, 3: 0.9, 2: 0.8}), best({4: 1.0, 3: 0.8, 2: 0.7}), best({4: 1.0, 3: 1.1, 2: 1.5}, 1.4)
+    (2, 3, 3)
     """
     chosen, *fewer = sorted(errors, reverse=True)
+    least = errors[chosen]
     for bits in fewer:
-        chosen = bits if errors[bits] < WORTHWHILE * errors[chosen] else chosen
+        if errors[bits] < share * least:
+            chosen, least = bits, min(least, errors[bits])
     return chosen
 
 
 def _errors(ours, graph, inputs):
-    """(names of the quantizers in front, error) of every part with accumulators, in order."""
+    """(names of the quantizers in front, part, error) of every part with accumulators, in order."""
     float_values = Values(graph, inputs)
     recorder = Recorder(float_values, Rounded(ours, inputs, float_values), seed=0)
     for layer, part in parts_of(ours, graph):
         first = part.own is accumulator_parts(layer)[0]
-        yield quantizers_upstream(layer.input) if first else {between_halves(layer.name)}, _error(part, recorder)
+        names = quantizers_upstream(layer.input) if first else {between_halves(layer.name)}
+        yield names, part, _error(part, recorder)
 
 
 def _error(part, recorder) -> float:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.model.absorb import absorbed
-from a2q_keras.model.convert import convert
+from a2q_keras.model.convert import START_SAMPLES, converted
 from a2q_keras.model.graph import functional
 from a2q_keras.model.post_training.choose import QuantizedLayer, choose_codes
 from a2q_keras.model.record import samples as first_samples
+from a2q_keras.model.settings import LayerSettings, Settings
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.fit import Recipe
 
@@ -40,10 +41,11 @@ def quantize(
     _refuse_methods(layers, first, last)
     recipe = replace(recipe or Recipe(), method=method)
     graph = absorbed(functional(model))
+    default = LayerSettings(acc_bits, weight_bits, act_bits, "exact", tile=tile, least_act_bits=least_act_bits)
+    settings = Settings(default, layers or {}, first or {}, last or {})
+    settings.check(graph.layers)
     inputs = first_samples(graph, data, bounds.check_bits("samples", samples, 1, 2**24))
-    calibration = inputs if len(inputs) > 1 else inputs[0]
-    extra = {"tile": tile, "percentile": percentile, "least_act_bits": least_act_bits}
-    ours = convert(graph, acc_bits, weight_bits, act_bits, "exact", calibration, layers, first, last, **extra)
+    ours = converted(graph, settings, [x[:START_SAMPLES] for x in inputs], percentile=percentile, trained=False)
     choose_codes(ours, graph, inputs, recipe, seed, on_layer)
     return ours
 

@@ -1,6 +1,7 @@
 """convert and quantize with least_act_bits: activations get the bits that suit the accumulators behind them."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers as L
 
@@ -74,6 +75,31 @@ def test_rounding_in_front_of_an_average_counts():
     places = {"conv": EXACT_ENOUGH | {"input_bits": 8}}
     chosen = bits(a2q.convert(model, 13, 4, 5, data=IMAGES, layers=places, least_act_bits=2))["conv"]
     assert chosen == closest(model, IMAGES, 13, places) > 2
+
+
+def pictures(dense_reads_first: bool):
+    """Two convolutions, the second one behind the first; its weights are the same with every backend."""
+    image = keras.Input((8, 8, 3), name="image")
+    first = L.Conv2D(8, 3, activation="relu", name="first")(image)
+    second = L.Conv2D(8, 3, activation="relu", name="second")(first)
+    ends = [L.Flatten()(second)] + ([L.Flatten()(first)] if dense_reads_first else [])
+    model = keras.Model(image, [L.Dense(3)(end) for end in ends])
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(size=w.shape) * (w.ndim > 1) / w.shape[-1] for w in model.get_weights()])
+    return model
+
+
+def test_fewer_in_front_of_a_convolution_that_trains():
+    trained, untrained, mixed = (
+        bits(convert(pictures(mixed), IMAGES, 8))
+        for convert, mixed in ((narrow, False), (quantized, False), (narrow, True))
+    )
+    assert trained["first"] < untrained["first"] == mixed["first"]
+    assert trained["second"] == untrained["second"]  # it is read by a dense layer
+
+
+def quantized(model, data, acc_bits):
+    return a2q.quantize(model, data, acc_bits, 4, 4, least_act_bits=2)
 
 
 def test_the_inputs_of_the_model_and_layers_with_input_bits_keep_theirs():

@@ -5,7 +5,8 @@
 Trains the float network, converts it for each P (first and last layer with 8-bit weights, as in A2Q, section 5) and
 trains on: crops from a border of zeros, mirrored images, labels smoothed alike for both.  The accuracy is that of the
 integer program's golden run, whose certificate grants P; Keras' own forward pass stands beside it.  PUBLISHED has the
-figures of the A2Q+ paper (ResNet18, W4A4) for comparison.
+figures of the A2Q+ paper (ResNet18, W4A4) for comparison.  Method `fitted` is `exact` whose activations may have fewer
+bits, two or more, where that suits the accumulators behind them.
 
 --keep holds the float network, the converted ones before training, and a record and the integer program of each row;
 what is there is not made again, so a run that was stopped goes on.  Several processes, each with a part of --widths and
@@ -113,9 +114,10 @@ def started(dataset, method, acc_bits, args):
     path = kept_path(args.keep, method, acc_bits, ".keras")
     if path.is_file():
         return a2q.load_model(path)
-    float_model, papers = float_network(dataset, args), method != "exact"
+    float_model, papers, fitted = float_network(dataset, args), method.startswith("a2q"), method == "fitted"
     settings = {"first": WIDE, "last": WIDE, "input_bits": 8, "bias_correction": papers}
-    model = a2q.convert(float_model, acc_bits, 4, 4, method, data=dataset.x_train, **settings)
+    settings |= {"method": "exact", "least_act_bits": 2} if fitted else {"method": method}
+    model = a2q.convert(float_model, acc_bits, 4, 4, data=dataset.x_train, **settings)
     if not papers:
         warm_start(model, float_model, [dataset.x_train[:START_SAMPLES]], START)
     model.save(path)

@@ -142,7 +142,7 @@ def convert(
         option = "start" if start else "bias_correction" if bias_correction else "least_act_bits"
         raise ConfigurationError(f"{option} needs data=, about a hundred inputs")
     data = None if data is None else samples(graph, data, START_SAMPLES if start or widths else SAMPLES)
-    made = converted(graph, settings, data, input_bits, percentile)
+    made = converted(graph, model.name, settings, data, input_bits, percentile)
     if start:
         warm_start(made, graph, data, Recipe(start))
     if bias_correction:
@@ -150,8 +150,8 @@ def convert(
     return made
 
 
-def converted(graph, settings: Settings, data, input_bits=None, percentile=None, trained=True):
-    """`convert` for a float model without free batch norms, with the nearest codes.
+def converted(graph, name: str, settings: Settings, data, input_bits=None, percentile=None, trained=True):
+    """`convert` for a float model without free batch norms, with the nearest codes; `name`: of what it becomes.
 
     data: None or arrays, one per model input; trained: whether the model will be trained.
     """
@@ -162,9 +162,9 @@ def converted(graph, settings: Settings, data, input_bits=None, percentile=None,
     if widths:
         trial = partial(conversion, settings.by_exact_condition())
         chosen = activation_bits.choose(
-            lambda bits: trial(wanted=lambda name: bits).run(), graph, data, widths, trained
+            lambda bits: trial(wanted=lambda quantizer: bits).run(), graph, data, widths, trained
         )
-    return conversion(settings, wanted=chosen.get).run(graph.name)
+    return conversion(settings, wanted=chosen.get).run(name)
 
 
 class _Conversion:

@@ -45,7 +45,8 @@ def quantize(
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
     inputs = first_samples(graph, data, bounds.check_bits("samples", samples, 1, 2**24))
-    ours = converted(graph, settings, [x[:START_SAMPLES] for x in inputs], percentile=percentile, trained=False)
+    first_inputs = [x[:START_SAMPLES] for x in inputs]
+    ours = converted(graph, model.name, settings, first_inputs, percentile=percentile, trained=False)
     choose_codes(ours, graph, inputs, recipe, seed, on_layer)
     return ours
 

@@ -58,6 +58,7 @@ def test_it_is_an_ordinary_model_the_same_each_time(tmp_path):
     model = mlp()
     model.save(tmp_path / "float.keras")
     ours, _, _ = quantized(model, TABLE, 10)
+    assert ours.name == model.name
     again = a2q.quantize(a2q.load_model(tmp_path / "float.keras"), TABLE, 10, 4, 4)
     digest = a2q.integer_model(ours).digest()
     assert a2q.integer_model(again).digest() == digest

@@ -11,7 +11,7 @@ from keras import ops
 
 from a2q_keras.errors import ConfigurationError, InputRangeError, WeightError
 from a2q_keras.layers import start
-from a2q_keras.layers.search import held_shape, search_when_due
+from a2q_keras.layers.search import held_shape, nothing_held, search_when_due
 from a2q_keras.layers.upstream import Source, input_format, input_source
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint
@@ -201,19 +201,23 @@ class AccumulatorAware:
     def fit_scale(self, scale_log2=None):
         """Choose the scale (and for the papers' methods the norms) anew for the current kernel and bias.
 
-        scale_log2: the exponent to take; None looks for the best one.  Raises WeightError for NaN or infinite weights,
-        AccumulatorOverflowError where no scale holds the bias.
+        scale_log2: the exponent to take, which then stays; None looks for the best one, and training goes on looking.
+        Raises WeightError for NaN or infinite weights, AccumulatorOverflowError where no scale holds the bias.
         """
         exponent = start.scale_log2(self) if scale_log2 is None else scale_log2
         self.scale_log2.assign(float(exponent))
         if self.method in weights.LEARNED_NORM:
             self.norm_log2.assign(start.norm_log2(self))
-        self.search_anew()
+        self.search_anew(scale_may_move=scale_log2 is None)
 
-    def search_anew(self):
-        """Let the next training step look for a better scale and for the thresholds of the projection."""
+    def search_anew(self, scale_may_move=True):
+        """Let the next training step look for the thresholds of the projection and, unless told not to, a better scale.
+
+        Where the scale was chosen by the outputs of the layer, the search in training, which sees the weights only,
+        would do worse.
+        """
         if self.method not in weights.LEARNED_NORM:
-            self.held.assign(ops.zeros(self.held.shape))
+            self.held.assign(nothing_held(self.held.shape, scale_may_move))
 
     def set_float_weights(self, kernel, bias=None):
         """Start from the weights of a float layer: take them over and fit the scale to them."""

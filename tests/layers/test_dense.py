@@ -9,7 +9,7 @@ from qkeras import QActivation
 import a2q_keras as a2q
 from a2q_keras.errors import AccumulatorOverflowError, ConfigurationError, UnsupportedLayerError, WeightError
 from a2q_keras.layers.dense import A2QDense
-from a2q_keras.layers.search import SCALE_STEPS
+from a2q_keras.layers.search import SCALE_STAYS, SCALE_STEPS
 from a2q_keras.numerics import projection, quantize
 from tests.layers.battery import FORMATS, METHODS, Battery
 from tests.programs import needs_gxx
@@ -91,6 +91,21 @@ def test_the_scale_follows_the_weights_early_in_training_only(step, moves):
     model.compile("sgd", "mse", jit_compile=False)
     model.train_on_batch(x, np.ones((4, 3)))
     assert (float(layer.scale_log2) != before) == moves
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("step", [0, SCALE_STEPS, 2 * SCALE_STEPS])
+def test_a_scale_that_was_given_stays_in_training(step, given):
+    model = quantized_input(A2QDense(3, acc_bits=12))
+    layer, x = model.layers[-1], np.ones((4, 6), np.float32)
+    layer.fit_scale(-9 if given else None)
+    before = float(layer.scale_log2)
+    layer.kernel.assign(16 * layer.kernel)
+    layer.held.assign(layer.held + step)
+    model.compile("sgd", "mse", jit_compile=False)
+    model.train_on_batch(x, np.ones((4, 3)))
+    assert (float(layer.scale_log2) == before) == (given or step > SCALE_STEPS)
+    assert layer.held.numpy()[-1].max() == (SCALE_STEPS if step > SCALE_STEPS else step) + 1 + SCALE_STAYS * given
 
 
 @pytest.mark.parametrize("method, rows", [("exact", 3), ("none", 1)])

@@ -45,6 +45,18 @@ def test_a_residual_network_starts_closer_and_trains_on():
     check_that_it_trains_on(started, 11)
 
 
+def test_the_scales_that_the_outputs_chose_stay_in_training():
+    started = a2q.convert(mlp(), 9, 4, 4, data=TABLE, start="optq")
+    layers = accumulator_layers(started)
+    before = [float(keras.ops.convert_to_numpy(layer.scale_log2)) for layer in layers]
+    for layer in layers:
+        layer.kernel.assign(5 * layer.kernel)
+    outputs = started.predict(TABLE, verbose=0)
+    started.compile("adam", "mse")
+    started.fit(TABLE, outputs, epochs=1, verbose=0)
+    assert [float(keras.ops.convert_to_numpy(layer.scale_log2)) for layer in layers] == before
+
+
 def test_layers_of_other_methods_start_as_ever():
     settings = {
         "acc_bits": 10,

@@ -6,7 +6,8 @@ Trains the float network, converts it for each P (first and last layer with 8-bi
 trains on: crops from a border of zeros, mirrored images, labels smoothed alike for both.  The accuracy is that of the
 integer program's golden run, whose certificate grants P; Keras' own forward pass stands beside it.  PUBLISHED has the
 figures of the A2Q+ paper (ResNet18, W4A4) for comparison.  Method `fitted` is `exact` whose activations may have fewer
-bits, two or more, where that suits the accumulators behind them.
+bits, two or more, where that suits the accumulators behind them; `exact-a3` is `exact` with 3-bit activations.  With
+--taught networks learn from the float network's outputs instead of the labels; these results are a table of their own.
 
 --keep holds the float network, the converted ones before training, and a record and the integer program of each row;
 what is there is not made again, so a run that was stopped goes on.  Several processes, each with a part of --widths and
@@ -43,6 +44,11 @@ PUBLISHED = {
 WIDE = {"weight_bits": 8, "acc_bits": 24}
 START = Recipe("optq", refine=False, passes=1)  # of exact; the papers' methods start as they say: biases corrected
 START_SAMPLES = 512
+VARIANTS = {
+    "fitted": {"method": "exact", "least_act_bits": 2},
+    "exact-a3": {"method": "exact", "act_bits": 3},
+}
+FLOAT = "float.weights.h5"
 STAGES = ("float", "start", "train", "table")
 PAD = 4
 RESULTS = Path(__file__).parent / "results"
@@ -75,8 +81,11 @@ class Augmented(keras.utils.PyDataset):
         return np.where(mirrored, images[:, :, ::-1], images), self.y[chosen]
 
 
-def fit(model, dataset, optimizer, epochs, batch, args):
-    """Train; `optimizer` makes one from a schedule of rates, which rises for a tenth and falls along a cosine."""
+def fit(model, dataset, optimizer, epochs, batch, args, labels=True):
+    """Train; `optimizer` makes one from a schedule of rates, which rises for a tenth and falls along a cosine.
+
+    labels: learn from these, or from what the layers of the model add to the loss only.
+    """
     batches = Augmented(dataset, batch, args.seed)
     steps = epochs * len(batches)
 
@@ -86,27 +95,56 @@ def fit(model, dataset, optimizer, epochs, batch, args):
         )
 
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=args.smoothing)
-    model.compile(optimizer(schedule), loss, metrics=["accuracy"])
+    model.compile(optimizer(schedule), loss if labels else None, metrics=["categorical_accuracy"])
     return model.fit(batches, epochs=epochs, verbose=2).history
+
+
+def float_in_bfloat16(shape, args):
+    """The untrained float network, which computes in bfloat16, in half the time on a GPU; its weights are float32."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = networks.build("resnet18", input_shape=shape, width=args.width)
+    keras.config.set_dtype_policy("float32")
+    return model
 
 
 def float_network(dataset, args):
     """The trained float network, kept, with its accuracy."""
-    path = args.keep / "float.weights.h5"
-    model = networks.build("resnet18", input_shape=dataset.x_train.shape[1:], width=args.width)
+    path, shape = args.keep / FLOAT, dataset.x_train.shape[1:]
+    model = networks.build("resnet18", input_shape=shape, width=args.width)
     if path.is_file():
         model.load_weights(path)
         return model
+    trained = float_in_bfloat16(shape, args)
     rate = 0.2 * args.float_batch / 256
 
     def momentum(schedule):  # Keras' weight decay passes the momentum by: 5e-3 is 5e-4 in the loss
         return keras.optimizers.SGD(schedule(rate), momentum=0.9, nesterov=True, weight_decay=5e-3)
 
-    fit(model, dataset, momentum, args.float_epochs, args.float_batch, args)
+    fit(trained, dataset, momentum, args.float_epochs, args.float_batch, args)
+    model.set_weights(trained.get_weights())
     record = {"epochs": args.float_epochs, "accuracy": score(model, dataset)["accuracy"]}
     storage.write_text(args.keep / "float.json", json.dumps(record) + "\n")
     model.save_weights(path)
     return model
+
+
+class Taught(keras.layers.Layer):
+    """The logits of a student, which is to give the probabilities that a teacher gives."""
+
+    def call(self, logits):
+        student, teacher = logits
+        wanted = keras.ops.softmax(keras.ops.cast(teacher, student.dtype))
+        self.add_loss(keras.ops.mean(keras.losses.categorical_crossentropy(wanted, student, from_logits=True)))
+        return student
+
+
+def taught(model, args):
+    """The network around `model` to train instead of it, which learns from the float network instead of the labels."""
+    teacher = float_in_bfloat16(model.input_shape[1:], args)
+    teacher.load_weights(args.keep / FLOAT)
+    teacher.trainable, teacher.name = False, "teacher"
+    image = keras.Input(model.input_shape[1:])
+    return keras.Model(image, Taught(dtype="float32")([model(image), teacher(image)]))
 
 
 def started(dataset, method, acc_bits, args):
@@ -114,10 +152,10 @@ def started(dataset, method, acc_bits, args):
     path = kept_path(args.keep, method, acc_bits, ".keras")
     if path.is_file():
         return a2q.load_model(path)
-    float_model, papers, fitted = float_network(dataset, args), method.startswith("a2q"), method == "fitted"
+    float_model, papers = float_network(dataset, args), method.startswith("a2q")
     settings = {"first": WIDE, "last": WIDE, "input_bits": 8, "bias_correction": papers}
-    settings |= {"method": "exact", "least_act_bits": 2} if fitted else {"method": method}
-    model = a2q.convert(float_model, acc_bits, 4, 4, data=dataset.x_train, **settings)
+    settings |= {"act_bits": 4, "method": method} | VARIANTS.get(method, {})
+    model = a2q.convert(float_model, acc_bits, 4, data=dataset.x_train, **settings)
     if not papers:
         warm_start(model, float_model, [dataset.x_train[:START_SAMPLES]], START)
     model.save(path)
@@ -129,15 +167,20 @@ def train_one(dataset, method, acc_bits, args):
     keras.utils.set_random_seed(args.seed)
     begin = time.time()
     model = started(dataset, method, acc_bits, args)
-    history = fit(
-        model, dataset, lambda schedule: keras.optimizers.Adam(schedule(args.rate)), args.epochs, args.batch, args
-    )
+
+    def adam(schedule):
+        return keras.optimizers.Adam(schedule(args.rate))
+
+    trained = taught(model, args) if args.taught else model
+    history = fit(trained, dataset, adam, args.epochs, args.batch, args, labels=not args.taught)
     row = {
         "method": method,
         "acc_bits": acc_bits,
         "epochs": args.epochs,
+        "rate": args.rate,
+        "taught": args.taught,
         "keras": score(model, dataset)["accuracy"],
-        "training": history["accuracy"],
+        "training": history["categorical_accuracy"],
         "seconds": round(time.time() - begin),
     }
     a2q.integer_model(model).save(kept_path(args.keep, method, acc_bits, ".a2q"))
@@ -181,14 +224,15 @@ def markdown(float_accuracy, rows, command):
         "",
         f"Float: {float_accuracy:.2%}; that of the paper {PUBLISHED['float']} %. Published: the A2Q+ paper's.",
         "",
-        "| P | method | accuracy | before training | epochs | zero weights | A2Q+ published | A2Q published |",
-        "|---|---|---|---|---|---|---|---|",
+        "| P | method | accuracy | before training | epochs | rate | zero weights | A2Q+ published | A2Q published |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         shown = [
             f"{row['accuracy']:.2%}",
             f"{row['before_training']:.2%}",
             str(row["epochs"]),
+            f"{row['rate']:g}",
             f"{row['sparsity']:.0%}",
         ]
         shown += [f"{PUBLISHED[method][row['acc_bits']]} %" for method in ("a2q+", "a2q")]
@@ -218,11 +262,12 @@ def finish(dataset, args):
     rows = read_rows(args.keep)
     shown = ("methods", "widths", "epochs", "float_epochs", "rate", "batch")
     options = " ".join(f"--{name.replace('_', '-')} {getattr(args, name)}" for name in shown)
-    command = f"python benchmarks/resnet18.py --data-dir FOLDER --keep FOLDER {options}"
+    command = f"python benchmarks/resnet18.py --data-dir FOLDER --keep FOLDER {options}{' --taught' * args.taught}"
     kept = json.loads((args.keep / "float.json").read_text())
     result = {"command": command, "published": PUBLISHED, "float": kept, "rows": rows}
-    storage.write_text(RESULTS / "resnet18.json", json.dumps(result, indent=1) + "\n")
-    storage.write_text(RESULTS / "resnet18.md", markdown(kept["accuracy"], rows, command))
+    name = "resnet18_taught" if args.taught else "resnet18"
+    storage.write_text(RESULTS / f"{name}.json", json.dumps(result, indent=1) + "\n")
+    storage.write_text(RESULTS / f"{name}.md", markdown(kept["accuracy"], rows, command))
 
 
 def main():
@@ -236,6 +281,7 @@ def main():
     parser.add_argument("--float-batch", type=int, default=512)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--taught", action="store_true", help="learn from the float network instead of the labels")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--smoothing", type=float, default=0.1, help="of the labels")
     parser.add_argument("--train", type=int, default=50_000, help="training samples used")

@@ -218,9 +218,9 @@ def read_rows(folder):
 def markdown(float_accuracy, rows, command):
     """The table, with the command that made it."""
     lines = [
-        "# ResNet-18 on CIFAR-10, W4A4, by accumulator width P",
+        "# ResNet-18 on CIFAR-10, W4A4 or less, by accumulator width P",
         "",
-        f"Made by `{command}`; one seed; test accuracy of the integer program.",
+        f"Made by `{command}`, epochs and rate as in the rows; one seed; test accuracy of the integer program.",
         "",
         f"Float: {float_accuracy:.2%}; that of the paper {PUBLISHED['float']} %. Published: the A2Q+ paper's.",
         "",

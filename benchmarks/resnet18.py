@@ -48,7 +48,6 @@ VARIANTS = {
     "fitted": {"method": "exact", "least_act_bits": 2},
     "exact-a3": {"method": "exact", "act_bits": 3},
 }
-FLOAT = "float.weights.h5"
 STAGES = ("float", "start", "train", "table")
 PAD = 4
 RESULTS = Path(__file__).parent / "results"
@@ -109,7 +108,7 @@ def float_in_bfloat16(shape, args):
 
 def float_network(dataset, args):
     """The trained float network, kept, with its accuracy."""
-    path, shape = args.keep / FLOAT, dataset.x_train.shape[1:]
+    path, shape = args.keep / "float.weights.h5", dataset.x_train.shape[1:]
     model = networks.build("resnet18", input_shape=shape, width=args.width)
     if path.is_file():
         model.load_weights(path)
@@ -138,10 +137,10 @@ class Taught(keras.layers.Layer):
         return student
 
 
-def taught(model, args):
+def taught(model, dataset, args):
     """The network around `model` to train instead of it, which learns from the float network instead of the labels."""
     teacher = float_in_bfloat16(model.input_shape[1:], args)
-    teacher.load_weights(args.keep / FLOAT)
+    teacher.set_weights(float_network(dataset, args).get_weights())
     teacher.trainable, teacher.name = False, "teacher"
     image = keras.Input(model.input_shape[1:])
     return keras.Model(image, Taught(dtype="float32")([model(image), teacher(image)]))
@@ -171,7 +170,7 @@ def train_one(dataset, method, acc_bits, args):
     def adam(schedule):
         return keras.optimizers.Adam(schedule(args.rate))
 
-    trained = taught(model, args) if args.taught else model
+    trained = taught(model, dataset, args) if args.taught else model
     history = fit(trained, dataset, adam, args.epochs, args.batch, args, labels=not args.taught)
     row = {
         "method": method,
@@ -220,7 +219,7 @@ def markdown(float_accuracy, rows, command):
     lines = [
         "# ResNet-18 on CIFAR-10, W4A4 or less, by accumulator width P",
         "",
-        f"Made by `{command}`, epochs and rate as in the rows; one seed; test accuracy of the integer program.",
+        f"Made by `{command}`, P, epochs and rate as in the rows; one seed; test accuracy of the integer program.",
         "",
         f"Float: {float_accuracy:.2%}; that of the paper {PUBLISHED['float']} %. Published: the A2Q+ paper's.",
         "",

@@ -22,15 +22,17 @@ def held_shape(k, channels, method, spec: weights.Accumulator) -> tuple[int, int
 
 def only_rounding(shape) -> np.ndarray:
     """What to hold, of `held_shape`, for a training step that rounds, pays for no budget and looks for nothing."""
-    held = np.zeros(shape, np.float32)
-    held[-1] = SEARCH_EVERY + 1
-    return held
+    return _at_step(shape, SEARCH_EVERY + 1)
 
 
-def nothing_held(shape, scale_may_move=True) -> np.ndarray:
+def nothing_held(shape, scale_may_move) -> np.ndarray:
     """What to hold, of `held_shape`, before the first training step."""
+    return _at_step(shape, 0 if scale_may_move else SCALE_STAYS)
+
+
+def _at_step(shape, number) -> np.ndarray:
     held = np.zeros(shape, np.float32)
-    held[-1] = 0.0 if scale_may_move else SCALE_STAYS
+    held[-1] = number
     return held
 
 

@@ -70,13 +70,13 @@ def ours(method, x, y, w, scale):
     problem = moments(x, y, w).problem(w, 0.0 if method == "gpfq" else 0.01, centred=False)
     running = Running(TARGET, len(w), np.zeros(w.shape[1], np.int64))
     if method == "gpfq":
-        return greedy.gpfq(problem.gram, problem.cross, w / scale, running)
-    return greedy.optq(problem.gram, w / scale, running)
+        return greedy.Gpfq(problem.gram, problem.cross).codes(w / scale, running)
+    return greedy.Optq(problem.gram).codes(w / scale, running)
 
 
-def whole_fit(x, y, w, scale):
-    """What `quantize` does for a layer, method gpfq."""
-    return fit([Group(w, np.zeros(w.shape[1]), moments(x, y, w))], TARGET, FRAC, Recipe())
+def whole_fit(method, x, y, w):
+    """What `quantize` does for a layer."""
+    return fit([Group(w, np.zeros(w.shape[1]), moments(x, y, w))], TARGET, FRAC, Recipe(method))
 
 
 def timed(function, *arguments):
@@ -104,13 +104,14 @@ def measure(k, channels):
     for name, function in {
         "gpfq": lambda: ours("gpfq", x, y, w, scale),
         "optq": lambda: ours("optq", x, y, w, scale),
-        "fit": lambda: whole_fit(x, y, w, scale),
+        "fit": lambda: whole_fit("gpfq", x, y, w),
+        "fit_optq": lambda: whole_fit("optq", x, y, w),
     }.items():
         found, seconds = timed(function)
         if name == "gpfq":
             row["codes_equal"] = float(np.mean(found[:, :LOOP_CHANNELS] == few))
         row |= {f"{name}_seconds": round(seconds, 2), f"{name}_times_faster": round(loop / seconds, 1)}
-        row[f"{name}_mib"] = peak(function) if k < 2000 or name != "fit" else None
+        row[f"{name}_mib"] = peak(function) if k < 2000 or "fit" not in name else None
     return row
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -103,7 +104,6 @@ class _Task:
         self.centred = recipe.correct_bias and group.bias is not None and not axe
         damping = AXE_DAMPING if axe and recipe.method == "optq" else 0.0 if axe else recipe.damping
         self.problem = group.moments.problem(group.w, damping, self.centred)
-        self.order = greedy.energy_order(self.problem.gram)
 
     def run(self, exponent: int, thorough=True) -> Fit:
         """The best codes found at scale 2**exponent: the best pass of each channel."""
@@ -128,14 +128,21 @@ class _Task:
         return codes
 
     def _start(self, w, scale, bias, running):
-        problem, axe = self.problem, self.recipe.budget == "axe"
+        axe = self.recipe.budget == "axe"
         if axe:  # as Brevitas: inputs that are always zero get no weight
             w = np.where(np.diag(self.group.moments.gram)[:, None] > 0, w, 0.0)
+        if self.recipe.method == "exact":
+            return _nearest(w, self.target, bias)
+        wanted = self.problem.optimum / scale if self.recipe.method == "optq" and not axe else w
+        return self.algorithm.codes(wanted, running)
+
+    @cached_property
+    def algorithm(self) -> greedy.Gpfq | greedy.Optq:
+        """The algorithm of the recipe, made once for all scales: most of its work is the factor of a large matrix."""
+        gram, order = self.problem.gram, greedy.energy_order(self.problem.gram)
         if self.recipe.method == "gpfq":
-            return greedy.gpfq(problem.gram, problem.cross, w, running, self.order)
-        if self.recipe.method == "optq":
-            return greedy.optq(problem.gram, w if axe else problem.optimum / scale, running, self.order, axe)
-        return _nearest(w, self.target, bias)
+            return greedy.Gpfq(gram, self.problem.cross, order)
+        return greedy.Optq(gram, order, keep_shrinkage=self.recipe.budget == "axe")
 
     def _finished(self, codes, bias, exponent):
         """(Fit, the bias codes that would suit the codes best)."""

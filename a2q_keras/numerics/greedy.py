@@ -31,30 +31,42 @@ def energy_order(gram) -> np.ndarray:
     return np.argsort(-np.diag(gram), kind="stable")
 
 
-def gpfq(gram, cross, w, running: Running, order=None) -> np.ndarray:
-    """Codes by greedy path following, int64 (K, C), that fit what `running` holds.
+class Gpfq:
+    """Greedy path following for inputs of these moments, prepared once for any scale of the weights.
 
     order: of the K weights, by default as they are.  Inputs that are always zero get the code 0.
     """
-    order = np.arange(len(w)) if order is None else order
-    gram, cross = (part[np.ix_(order, order)] for part in (gram, cross))
-    energy = np.diag(gram)[:, None]
-    share = np.divide(1.0, energy, out=np.zeros_like(energy), where=energy > 0)
-    base = share * (np.tril(cross) @ w[order])
-    return _choose(base, share * np.tril(gram, -1), np.zeros_like(base), running, order)
+
+    def __init__(self, gram, cross, order=None):
+        self.order = np.arange(len(gram)) if order is None else order
+        gram, cross = (part[np.ix_(self.order, self.order)] for part in (gram, cross))
+        energy = np.diag(gram)[:, None]
+        share = np.divide(1.0, energy, out=np.zeros_like(energy), where=energy > 0)
+        self.reach, self.mixing = share * np.tril(cross), share * np.tril(gram, -1)
+
+    def codes(self, w, running: Running) -> np.ndarray:
+        """Codes of weights w (K, C), int64 (K, C), that fit what `running` holds."""
+        base = self.reach @ w[self.order]
+        return _choose(base, self.mixing, np.zeros_like(base), running, self.order)
 
 
-def optq(gram, w, running: Running, order=None, keep_shrinkage=False) -> np.ndarray:
-    """Codes by optimal brain quantization, int64 (K, C), that fit what `running` holds.
+class Optq:
+    """Optimal brain quantization for inputs of these moments, prepared once for any scale of the weights.
 
     gram: positive definite, see `damped`.  keep_shrinkage: what `running` took off a value before
     rounding it (a soft threshold) is no error that later weights make up for, as in Brevitas' accumulator-aware OPTQ.
     """
-    order = np.arange(len(w)) if order is None else order
-    w = w[order]
-    factor = triangle(gram[np.ix_(order, order)])
-    factor /= np.diag(factor)[:, None].copy()
-    return _choose(w, np.tril(factor, -1), w, running, order, keep_shrinkage)
+
+    def __init__(self, gram, order=None, keep_shrinkage=False):
+        self.order = np.arange(len(gram)) if order is None else order
+        factor = triangle(gram[np.ix_(self.order, self.order)])
+        factor /= np.diag(factor)[:, None].copy()
+        self.mixing, self.keep_shrinkage = np.tril(factor, -1), keep_shrinkage
+
+    def codes(self, w, running: Running) -> np.ndarray:
+        """Codes of weights w (K, C), int64 (K, C), that fit what `running` holds."""
+        w = w[self.order]
+        return _choose(w, self.mixing, w, running, self.order, self.keep_shrinkage)
 
 
 def damped(gram, damping: float) -> np.ndarray:

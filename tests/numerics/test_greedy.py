@@ -116,12 +116,12 @@ def test_gpfq_and_optq_are_the_papers(case, tile, budget):
     make = (lambda: AxeRunning(target, w, bias)) if axe else (lambda: Running(target, len(w), bias))
     slow = (lambda c: Axe(target, bias[c], w[:, c])) if axe else (lambda c: Exact(target, bias[c]))
 
-    found = greedy.gpfq(gram, y.T @ x, w, make(), order)
+    found = greedy.Gpfq(gram, y.T @ x, order).codes(w, make())
     wanted = [slow_gpfq(x, y, w[:, c], slow(c), order) for c in range(w.shape[1])]
     assert np.array_equal(found, np.stack(wanted, axis=1))
     check(found, target, bias)
 
-    found = greedy.optq(softened, w, make(), order, keep_shrinkage=axe)
+    found = greedy.Optq(softened, order, keep_shrinkage=axe).codes(w, make())
     wanted = [slow_optq(softened, w[:, c], slow(c), order, axe) for c in range(w.shape[1])]
     assert np.array_equal(found, np.stack(wanted, axis=1))
     check(found, target, bias)
@@ -130,5 +130,5 @@ def test_gpfq_and_optq_are_the_papers(case, tile, budget):
 def test_the_budget_binds_in_those_cases():
     """Without a budget the codes would need more bits: the cases above test something."""
     x, y, w = data()
-    wide = greedy.gpfq(y.T @ y, y.T @ x, w, Running(Target(32, 4, 0, 15), len(w), np.zeros(6, int)))
+    wide = greedy.Gpfq(y.T @ y, y.T @ x).codes(w, Running(Target(32, 4, 0, 15), len(w), np.zeros(6, int)))
     assert (bounds.min_acc_bits(wide, 0, 15) > 10).all()

@@ -21,6 +21,7 @@ from a2q_keras.model.post_training.rows import Recorder, Values, parts_of
 from a2q_keras.numerics.fit import Recipe, fit
 
 RECIPE = Recipe("optq")
+CHANNELS = 128  # of a layer that are tried, at most: its error is a mean over them
 WORTHWHILE = 0.85  # of the error that more bits leave: fewer must leave less
 TRAINED_PICTURES = 1.4  # of that error, where training follows and windows slide: see `_worthwhile`
 
@@ -91,7 +92,7 @@ def _errors(ours, graph, inputs):
 
 def _error(part, recorder) -> float:
     layer = part.own
-    task = tasks(part, recorder)
+    task = tasks(part, recorder, CHANNELS)
     target = codes.target(layer)
     if layer.method == "none":
         target = replace(target, acc_bits=codes.INT32_BITS)

@@ -72,10 +72,16 @@ def _quantize(part: Part, recorder: Recorder, recipe: Recipe) -> QuantizedLayer:
     return _summary(layer, before, _error(layer, task), time.time() - start)
 
 
-def tasks(part: Part, recorder: Recorder) -> list[Group]:
-    """What `fit` chooses the codes of a part by: its float weights and the moments of its inputs, for each group."""
+def tasks(part: Part, recorder: Recorder, most: int | None = None) -> list[Group]:
+    """What `fit` chooses the codes of a part by: its float weights and the moments of its inputs, for each group.
+
+    most: None, or how many channels are enough, spread evenly, where all channels are one group.
+    """
     w, b = (np.asarray(array, np.float64) for array in part.own._float_weights())
     count = groups(part.own)
+    if most is not None and count == 1:
+        some = slice(None, None, -(-w.shape[1] // most))
+        w, b = w[:, some], b[some]
     return [
         Group(columns, bias if part.own.use_bias else None, moments)
         for columns, bias, moments in zip(np.split(w, count, 1), np.split(b, count), recorder.moments(part, w))

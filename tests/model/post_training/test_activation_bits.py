@@ -7,7 +7,9 @@ from keras import layers as L
 
 import a2q_keras as a2q
 from a2q_keras.errors import ConfigurationError
+from a2q_keras.model.post_training import activation_bits
 from a2q_keras.model.post_training.activation_bits import best
+from a2q_keras.numerics.fit import fit
 from tests.model.post_training.test_quantize import TABLE, mlp
 from tests.model.post_training.test_warm_start import check_that_it_trains_on, output_error
 from tests.model.test_convert import IMAGES, residual
@@ -126,6 +128,24 @@ def test_by_the_exact_condition_whatever_the_method_unless_there_is_no_bound():
     assert set(found["none"].values()) == {4}
     mixed = bits(narrow(mlp(), TABLE, 6, layers={"dense_1": {"method": "a2q"}}, last={"method": "a2q+"}))
     assert mixed == found["exact"]
+
+
+def test_of_a_wide_layer_some_channels_are_tried(monkeypatch):
+    """Every third of 24 at most 10; groups have inputs of their own and are all tried."""
+    seen = []
+
+    def watched(task, *more):
+        seen.append([group.w.shape[1] for group in task])
+        return fit(task, *more)
+
+    image = keras.Input((6, 6, 3), name="image")
+    x = L.Conv2D(24, 3, activation="relu")(image)
+    x = L.DepthwiseConv2D(3, activation="relu")(x)
+    model = keras.Model(image, L.Dense(3)(L.Flatten()(x)))
+    monkeypatch.setattr(activation_bits, "fit", watched)
+    monkeypatch.setattr(activation_bits, "CHANNELS", 10)
+    a2q.convert(model, 8, 4, 4, data=IMAGES[:, :6, :6], least_act_bits=3)
+    assert seen == 2 * [[8], 24 * [1], [3]]
 
 
 def test_bits_that_a_qkeras_model_brings_stay():

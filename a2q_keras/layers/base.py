@@ -213,8 +213,8 @@ class AccumulatorAware:
     def search_anew(self, scale_may_move=True):
         """Let the next training step look for the thresholds of the projection and, unless told not to, a better scale.
 
-        Where the scale was chosen by the outputs of the layer, the search in training, which sees the weights only,
-        would do worse.
+        Where the codes were chosen by outputs or by the loss, the search in training would do worse, for it sees the
+        weights only.
         """
         if self.method not in weights.LEARNED_NORM:
             self.held.assign(nothing_held(self.held.shape, scale_may_move))

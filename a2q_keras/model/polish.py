@@ -31,7 +31,8 @@ def polish(model, x, y, loss=None, sweeps=5, tries=4) -> list[float]:
     For each channel of the layers of method "exact", from the last layer to the first, a weight gains or loses a unit,
     one gives a unit to another, or the bias moves: what the gradient promises most is tried, up to `tries` of it, and
     the first that lowers the loss is kept.  Returns the loss before and after each sweep, which never rises; it ends
-    early where nothing is found.  Afterwards the latent weights are the values of the codes; training may go on.
+    early where nothing is found.  Afterwards the latent weights are the values of the codes; training may go on, at the
+    same scales.
 
     x, y: as for `model.fit`, arrays; all of it is one batch.  As much of the training data as memory allows: with a few
     samples per weight, what is gained on them is lost on others.  loss: by default that of `model.compile`, which is
@@ -51,7 +52,7 @@ def polish(model, x, y, loss=None, sweeps=5, tries=4) -> list[float]:
         return _sweep([_Codes(layer) for layer in chosen], judge, sweeps, tries)
     finally:
         for layer in chosen:
-            layer.search_anew()
+            layer.search_anew(scale_may_move=False)
 
 
 def _own(layer) -> bool:

@@ -7,6 +7,7 @@ from keras import layers as L
 
 import a2q_keras as a2q
 from a2q_keras.errors import ConfigurationError, WeightError
+from a2q_keras.layers.separable import accumulator_layers
 from a2q_keras.model import polish as module
 from a2q_keras.numerics import bounds
 
@@ -68,6 +69,21 @@ def test_training_goes_on_with_the_optimizer_of_before():
     assert model.optimizer is optimizer and int(optimizer.iterations) == steps
     model.fit(x, y, epochs=1, verbose=0)
     assert int(optimizer.iterations) == steps + 7
+
+
+def test_the_scales_of_the_polished_codes_stay_in_training():
+    model, x, y = trained("mlp")
+    a2q.polish(model, x, y, sweeps=1)
+    before = scales(model)
+    for layer in accumulator_layers(model):
+        layer.kernel.assign(5 * layer.kernel)
+    model.fit(x, y, epochs=1, verbose=0)
+    assert scales(model) == before
+
+
+def scales(model) -> list[float]:
+    """The exponent of each layer's scale."""
+    return [float(keras.ops.convert_to_numpy(layer.scale_log2)) for layer in accumulator_layers(model)]
 
 
 def test_it_ends_where_no_change_helps():

@@ -1,4 +1,4 @@
-"""The fewest accumulator bits that keep a share of the float accuracy, from the results of accuracy.py.
+"""The fewest accumulator bits that keep a share of the float accuracy, from the results of accuracy.py and polish.py.
 
     python benchmarks/fewest_bits.py
 
@@ -16,48 +16,84 @@ import accuracy as bench
 from a2q_keras.integer import storage
 
 NETWORKS = {
-    "mnist": "MNIST",
-    "mnist_epochs10": "MNIST, 10 epochs",
+    "MNIST": "mnist",
+    "MNIST, 10 epochs": "mnist_epochs10",
     "digits": "digits",
-    "magic_gamma": "MAGIC",
-    "dry_bean": "Dry Bean",
-    "cifar10": "ResNet-8",
-    "cifar10_epochs9": "ResNet-8, 9 epochs",
-    "cifar10_w8": "ResNet-8, 8 bits",
+    "MAGIC": "magic_gamma",
+    "Dry Bean": "dry_bean",
+    "ResNet-8": "cifar10",
+    "ResNet-8, 9 epochs": "cifar10_epochs9",
+    "ResNet-8, 9 epochs at 5e-3": "cifar10_epochs9_rate0.005",
+    "ResNet-8, 8 bits": "cifar10_w8",
+}
+FITTED = {  # with activations of 2 bits and more
+    "digits": "digits_fitted",
+    "MAGIC": "magic_gamma_fitted",
+    "Dry Bean": "dry_bean_fitted",
+    "ResNet-8, 9 epochs at 5e-3": "cifar10_fitted_epochs9_rate0.005",
 }
 SHARES = (0.992, 0.98, 0.95)
+METHODS = {
+    "exact": "`exact`",
+    "exact polished": "`exact`, polished",
+    "exact fitted": "`exact`, fitted activations",
+    "a2q+": "`a2q+`",
+    "a2q+ fitted": "`a2q+`, fitted activations",
+    "a2q": "`a2q`",
+}
+COMMAND = "python benchmarks/fewest_bits.py"
 
 
-def fewest(rows, method, least) -> str:
-    """Bits of the narrowest accumulator down to which the mean accuracy is `least` or more."""
-    means = {bits: mean for (name, bits), (mean, *_) in bench.summarise(rows).items() if name == method}
-    kept = list(takewhile(lambda bits: means[bits] >= least, sorted(means, reverse=True)))
-    return str(kept[-1]) if kept else f"over {max(means)}"
+def read(name):
+    """What a benchmark wrote."""
+    return json.loads((bench.RESULTS / f"{name}.json").read_text())
+
+
+def kept(network) -> dict[str, dict[int, float]]:
+    """The share of the float accuracy that is kept, by key of METHODS and accumulator bits."""
+    stem = NETWORKS[network]
+    result = read(f"accuracy_{stem}")
+    rows = [(row["method"], row["acc_bits"], row["accuracy"]) for row in result["rows"]]
+    fitted = read(f"accuracy_{FITTED[network]}")["rows"] if network in FITTED else []
+    rows += [(f"{row['method']} fitted", row["acc_bits"], row["accuracy"]) for row in fitted]
+    polished = [row for row in read("polish")["rows"] if row["data"] == stem]
+    rows += [("exact polished", row["acc_bits"], row["after"]) for row in polished]
+    found: dict[str, dict[int, list[float]]] = {}
+    for method, bits, accuracy in rows:
+        found.setdefault(method, {}).setdefault(bits, []).append(accuracy)
+    unit = statistics.fmean(result["float"].values())
+    return {
+        method: {bits: statistics.fmean(each) / unit for bits, each in widths.items()}
+        for method, widths in found.items()
+    }
+
+
+def fewest(shares: dict[int, float], least: float) -> str:
+    """Bits of the narrowest accumulator down to which the share is `least` or more; none where nothing was measured."""
+    enough = list(takewhile(lambda bits: shares[bits] >= least, sorted(shares, reverse=True)))
+    return str(enough[-1]) if enough else f"over {max(shares)}" if shares else ""
 
 
 def markdown(results):
-    """The table of results by the names of the networks."""
+    """The table of what was kept, by the names of the networks."""
     lines = [
         "# The fewest accumulator bits that keep a share of the float accuracy",
         "",
-        "Made by `python benchmarks/fewest_bits.py` from the tables of `accuracy.py`, means over their seeds.",
+        f"Made by `{COMMAND}` from the tables of `accuracy.py` and `polish.py`, means over their seeds. Fitted",
+        "activations have 2 to 4 bits.",
         "",
         f"| kept | method | {' | '.join(results)} |",
         f"|---|---|{'---|' * len(results)}",
     ]
     for share in SHARES:
-        for method in bench.METHODS:
-            cells = [
-                fewest(result["rows"], method, share * statistics.fmean(result["float"].values()))
-                for result in results.values()
-            ]
-            lines.append(f"| {share:.1%} | `{method}` | {' | '.join(cells)} |")
+        for method, shown in METHODS.items():
+            cells = [fewest(found.get(method, {}), share) for found in results.values()]
+            lines.append(f"| {share:.1%} | {shown} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def main():
-    files = {name: bench.RESULTS / f"accuracy_{stem}.json" for stem, name in NETWORKS.items()}
-    table = markdown({name: json.loads(path.read_text()) for name, path in files.items()})
+    table = markdown({network: kept(network) for network in NETWORKS})
     storage.write_text(bench.RESULTS / "fewest_bits.md", table)
     print(table)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from functools import cache
 from itertools import takewhile
 
 import accuracy as bench
@@ -44,6 +45,7 @@ METHODS = {
 COMMAND = "python benchmarks/fewest_bits.py"
 
 
+@cache
 def read(name):
     """What a benchmark wrote."""
     return json.loads((bench.RESULTS / f"{name}.json").read_text())

@@ -10,6 +10,7 @@ from a2q_keras.errors import ConfigurationError, WeightError
 from a2q_keras.layers.separable import accumulator_layers
 from a2q_keras.model import polish as module
 from a2q_keras.numerics import bounds
+from tests.model.post_training.test_warm_start import scales
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 6)).astype(np.float32)
@@ -79,11 +80,6 @@ def test_the_scales_of_the_polished_codes_stay_in_training():
         layer.kernel.assign(5 * layer.kernel)
     model.fit(x, y, epochs=1, verbose=0)
     assert scales(model) == before
-
-
-def scales(model) -> list[float]:
-    """The exponent of each layer's scale."""
-    return [float(keras.ops.convert_to_numpy(layer.scale_log2)) for layer in accumulator_layers(model)]
 
 
 def test_it_ends_where_no_change_helps():

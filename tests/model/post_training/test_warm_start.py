@@ -47,14 +47,18 @@ def test_a_residual_network_starts_closer_and_trains_on():
 
 def test_the_scales_that_the_outputs_chose_stay_in_training():
     started = a2q.convert(mlp(), 9, 4, 4, data=TABLE, start="optq")
-    layers = accumulator_layers(started)
-    before = [float(keras.ops.convert_to_numpy(layer.scale_log2)) for layer in layers]
-    for layer in layers:
+    before = scales(started)
+    for layer in accumulator_layers(started):
         layer.kernel.assign(5 * layer.kernel)
     outputs = started.predict(TABLE, verbose=0)
     started.compile("adam", "mse")
     started.fit(TABLE, outputs, epochs=1, verbose=0)
-    assert [float(keras.ops.convert_to_numpy(layer.scale_log2)) for layer in layers] == before
+    assert scales(started) == before
+
+
+def scales(model) -> list[float]:
+    """The exponent of each layer's scale."""
+    return [float(keras.ops.convert_to_numpy(layer.scale_log2)) for layer in accumulator_layers(model)]
 
 
 def test_layers_of_other_methods_start_as_ever():

@@ -21,6 +21,7 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.base import ONCE, AccumulatorAware, Latent, register
 from a2q_keras.layers.conv import A2QConv2D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
+from a2q_keras.quantizers.sums import WIDE, fused_apart
 
 FOLDING_MODES = ("ema_stats_folding", "batch_stats_folding")
 BATCHNORM = (
@@ -38,7 +39,6 @@ BATCHNORM = (
     "beta_constraint",
     "gamma_constraint",
 )
-LEAST = -3.0e38
 
 
 class FoldedBatchnorm(AccumulatorAware):
@@ -138,24 +138,15 @@ class FoldedBatchnorm(AccumulatorAware):
 def fold(batchnorm, mean, variance):
     """(factor, shift), float32 (C,): what a batch norm multiplies by and adds.
 
-    In double precision where the backend has it, and never fused: the factor must be the same number in a compiled
-    and in an eager forward pass, or a weight half way between two codes could round either way.
+    In double precision where the backend has it, and never fused: see `quantizers.sums`.
     """
-    wide = [ops.cast(ops.convert_to_tensor(part), _WIDE) for part in (mean, variance)]
+    wide = [ops.cast(ops.convert_to_tensor(part), WIDE) for part in (mean, variance)]
     factor = 1.0 / ops.sqrt(wide[1] + batchnorm.epsilon)
     if batchnorm.gamma is not None:
-        factor = factor * ops.cast(ops.convert_to_tensor(batchnorm.gamma), _WIDE)
+        factor = factor * ops.cast(ops.convert_to_tensor(batchnorm.gamma), WIDE)
     factor = ops.cast(factor, "float32")
     shift = -fused_apart(ops.convert_to_tensor(mean) * factor)
     return factor, shift if batchnorm.beta is None else shift + batchnorm.beta
-
-
-_WIDE = "float32" if keras.backend.backend() == "jax" else "float64"  # jax has no float64 unless told
-
-
-def fused_apart(product):
-    """`product`, rounded to float32 before anything is added: compilers would fuse the two and round once."""
-    return ops.maximum(product, LEAST)
 
 
 def _minus_one(shape, dtype=None):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 
-import keras
 from keras import ops
 
 from a2q_keras.quantizers import projection
-from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, l1_budgets
+from a2q_keras.quantizers.accumulator import Accumulator, l1_budgets
 from a2q_keras.quantizers.ste import with_gradient
-from a2q_keras.quantizers.sums import column_sum
+from a2q_keras.quantizers.sums import column_sum, steady_sum
 
 LN2 = math.log(2.0)
 LEAST_LIMIT = 1e-6  # of a channel whose bias takes everything, so that its logarithm is finite
@@ -85,19 +84,10 @@ def _codes(v, norm_log2, scale, bias, spec: Accumulator, zero_centered):
     v, norm_log2, scale, bias = (ops.cast(ops.stop_gradient(part), "float64") for part in (v, norm_log2, scale, bias))
     if zero_centered:
         v = v - v[:1]
-        v = v - _sums(v) / v.shape[0]
-    length = _sums(ops.abs(v))
+        v = v - steady_sum(v) / v.shape[0]
+    length = steady_sum(ops.abs(v))
     norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * _l1_limit(bias, spec, zero_centered))
     w = norm * v / ops.where(length > 0, length, ops.ones_like(length))
     codes = ops.cast(ops.clip(ops.trunc(w / scale), -spec.qmax, spec.qmax), "float32")
     # Floating point can exceed the bound by a unit where w / s is a whole number; take it back.
     return projection.take_units(codes, spec.qmax, l1_budgets(bias, spec, zero_centered))
-
-
-def _sums(x):
-    """The sum of each column; in single precision of multiples of a 2**-n of the largest, that is in int32."""
-    if keras.backend.standardize_dtype(x.dtype) == "float64":
-        return ops.sum(x, axis=0)
-    largest = ops.max(ops.abs(x), axis=0)
-    unit = ops.where(largest > 0, largest, ops.ones_like(largest)) * 2.0 ** (x.shape[0].bit_length() - INT32_BITS + 1)
-    return unit * ops.cast(ops.sum(ops.cast(ops.round(x / unit), "int32"), axis=0), "float32")

@@ -9,14 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from a2q_keras.errors import ConfigurationError, InputRangeError, WeightError
+from a2q_keras.errors import ConfigurationError, WeightError
 from a2q_keras.layers import start
+from a2q_keras.layers.inputs import ReadsInputs
 from a2q_keras.layers.search import held_shape, nothing_held, search_when_due
-from a2q_keras.layers.upstream import Source, input_format, input_source
 from a2q_keras.numerics import bounds, tiles
-from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers import weights
-from a2q_keras.quantizers.activations import format_of
 from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
@@ -52,7 +50,7 @@ class Quantized(NamedTuple):
         return self.columns if self.factor is None else self.columns * self.factor
 
 
-class AccumulatorAware:
+class AccumulatorAware(ReadsInputs):
     """Mixin for a Keras layer with `kernel` and `bias`, output channel last.
 
     Arguments it adds: acc_bits (2 to 64), weight_bits (2 to 16), method ("exact", "a2q", "a2q+" or "none"),
@@ -80,13 +78,8 @@ class AccumulatorAware:
                 f"layer {self.name!r}: bias_share={bias_share!r} is not a share; allowed are numbers from 0 to 1"
             )
         self.bias_share = float(bias_share)
-        self.input_quantizer = get_quantizer(input_quantizer, "input_quantizer")
         self.bias_quantizer = get_quantizer(bias_quantizer, "bias_quantizer")
-        self._input_format = (
-            None if input_quantizer is None else format_of(self.input_quantizer, f"layer {self.name!r}")
-        )
-        self._input_source: Source | None = None
-        self._connected = False
+        self._set_input_quantizer(input_quantizer)
 
     def _set_tile(self, tile):
         self.tile = None if tile is None else bounds.check_bits("tile", tile, 1, tiles.MOST)
@@ -111,56 +104,12 @@ class AccumulatorAware:
         """Refused: what Keras adds to the kernel is not restored with it."""
         raise ConfigurationError(f"layer {self.name!r}: lora of rank {rank} has no bound here; train the kernel itself")
 
-    def __call__(self, inputs, *args, **kwargs):
-        self._read_input_format(inputs)
-        return super().__call__(inputs, *args, **kwargs)
-
-    def _read_input_format(self, inputs):
-        """Learn the input format from the model being built; a layer used twice must see one format."""
-        if self.input_quantizer is not None or not hasattr(inputs, "_keras_history"):
-            return
-        found, source = input_format(inputs, self.name), input_source(inputs, self.name)
-        changed = self._connected and source != self._input_source
-        if changed or (source is None and self._input_format not in (None, found)):
-            raise InputRangeError(
-                f"layer {self.name!r} is used on inputs of format {self._input_format} and on {found}; "
-                "quantize both alike or give the layer an input_quantizer"
-            )
-        self._input_format, self._input_source, self._connected = found, source, True
-
-    @property
-    def input_format(self) -> FixedPoint:
-        """The fixed-point format of the inputs, now.  Raises InputRangeError where it is not known."""
-        built = self._built_format()
-        return built if self._input_source is None else self._input_source.format
-
-    def _built_format(self) -> FixedPoint:
-        """The format found when the model was built; where its exponent trains, only bits and sign still hold."""
-        if self._input_format is None:
-            raise InputRangeError(
-                f"layer {self.name!r}: the range of its inputs is unknown; give it an input_quantizer such as "
-                '"quantized_relu(8, 3)", or build it in a model after a QActivation'
-            )
-        return self._input_format
-
     @property
     def accumulator(self) -> weights.Accumulator:
         """What the weights must fit."""
         step = None if self._input_source is None else ops.stop_gradient(self._input_source.step)
         limits = (self.bias_share, self.tile)
         return weights.Accumulator(self.acc_bits, self.weight_bits, self._built_format(), step, *limits)
-
-    def get_build_config(self):
-        """Keras builds a loaded layer before it is connected, so the format found upstream travels along."""
-        return super().get_build_config() | {"input_format": vars(self.input_format)}
-
-    def build_from_config(self, config):
-        self._restore_input_format(config)
-        super().build_from_config(config)
-
-    def _restore_input_format(self, config):
-        if self._input_format is None and "input_format" in config:
-            self._input_format = FixedPoint(**config["input_format"])
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -20,7 +20,8 @@ test-backends: $(VENV)/installed-test
 	for backend in jax torch; do \
 		KERAS_BACKEND=$$backend $(VENV)/bin/python -m pytest -n 2 --dist worksteal -q tests/layers/test_dense.py \
 			tests/layers/test_conv.py tests/layers/test_batchnorm.py tests/model/test_polish.py \
-			-k '(TestA2QDense or TestA2QConv2D) and (golden or loads or gradient or lowers) or falls and mlp' || exit 1; \
+			tests/quantizers/test_weight_norm.py \
+			-k '(TestA2QDense or TestA2QConv2D) and (golden or loads or gradient or lowers) or falls and mlp or test_weight_norm' || exit 1; \
 	done
 
 check: $(VENV)/installed-test

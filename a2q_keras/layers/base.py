@@ -61,6 +61,7 @@ class AccumulatorAware(ReadsInputs):
 
     Trained state: kernel, bias and, for methods "a2q" and "a2q+", the log2 norm of each channel and the log2 scale.
     For the other methods the scale is fitted when the layer is built or given weights, and now and then in training.
+    Convolutions of method "exact" train norms, too, and the kernel is a direction only: see `layers.weight_norm`.
 
     A layer adds `_linear(inputs, kernel)`; and `_channels` where its accumulators are not the kernel's last axis, and
     `_weighted_sums` where it can do better.
@@ -144,8 +145,9 @@ class AccumulatorAware(ReadsInputs):
 
     def _float_weights(self):
         """What is quantized, as arrays: columns (K, C) and bias (C,), zeros without one."""
-        kernel = self._numpy("kernel").reshape(-1, self._channels)
-        return kernel, self._numpy("bias") if self.use_bias else np.zeros(self._channels)
+        self._numpy("kernel")
+        columns = ops.convert_to_numpy(self._columns())
+        return columns, self._numpy("bias") if self.use_bias else np.zeros(self._channels)
 
     def fit_scale(self, scale_log2=None):
         """Choose the scale (and for the papers' methods the norms) anew for the current kernel and bias.
@@ -170,12 +172,23 @@ class AccumulatorAware(ReadsInputs):
 
     def set_float_weights(self, kernel, bias=None):
         """Start from the weights of a float layer: take them over and fit the scale to them."""
-        self.kernel.assign(kernel)
+        self.set_kernel(kernel)
         if self.use_bias and bias is not None:
             self.bias.assign(bias)
         self.fit_scale()
         if self.method == "a2q+":
             start.from_projection(self)
+
+    def set_kernel(self, kernel):
+        """Take weights of the kernel's shape over as they are, at the present scale."""
+        self.kernel.assign(kernel)
+        self.follow_kernel()
+
+    def follow_kernel(self, as_it_is=False):
+        """Compute with the weights that are in the kernel now, where they were its direction only.
+
+        as_it_is: until this is called again the kernel holds the weights themselves in training, too.
+        """
 
     def set_weights(self, weights):
         """As in Keras; the weights of the float layer of the same shape (kernel, bias) are taken, too."""
@@ -213,7 +226,7 @@ class AccumulatorAware(ReadsInputs):
 
     def _outputs(self, inputs, training):
         """What the accumulators hold, as values."""
-        quantized = self._step(self._latent(), training)
+        quantized = self._step(self._latent(training=training), training)
         outputs = self._weighted_sums(inputs, quantized)
         return outputs if quantized.bias is None else outputs + quantized.bias
 
@@ -235,8 +248,12 @@ class AccumulatorAware(ReadsInputs):
         scale = exp2(self.scale_log2)
         return ops.broadcast_to(scale, (self._channels,)) if self.method in weights.LEARNED_NORM else scale
 
-    def _latent(self) -> Latent:
-        return Latent(ops.reshape(self.kernel, (-1, self._channels)), self.bias if self.use_bias else None)
+    def _latent(self, training=False) -> Latent:
+        return Latent(self._columns(training), self.bias if self.use_bias else None)
+
+    def _columns(self, training=False):
+        """The layer's own float weights (K, C)."""
+        return ops.reshape(self.kernel, (-1, self._channels))
 
     def quantized_weights(self, training=False):
         """(kernel, bias) as the forward pass uses them: values of codes that meet the bound; bias None without one.
@@ -244,7 +261,7 @@ class AccumulatorAware(ReadsInputs):
         In training, method "exact" uses thresholds up to `search.SEARCH_EVERY` steps old and the papers' methods
         compute in single precision: both may miss a budget by a few units.
         """
-        quantized = self._quantized(self._latent(), self._scale(), training)
+        quantized = self._quantized(self._latent(training=training), self._scale(), training)
         return ops.reshape(quantized.values, self.kernel.shape), quantized.bias
 
     def _quantized(self, latent: Latent, scale, training) -> Quantized:

@@ -45,6 +45,8 @@ class FoldedBatchnorm(AccumulatorAware):
     """Mixin over an accumulator-aware layer: the arguments of keras.layers.BatchNormalization, ema_freeze_delay and
     folding_mode; `layer.batchnorm` holds the batch norm's variables."""
 
+    may_normalise = False  # gamma is the norm of a channel
+
     def __init__(self, *args, ema_freeze_delay=None, folding_mode="ema_stats_folding", **kwargs):
         batchnorm = {key: kwargs.pop(key) for key in BATCHNORM if key in kwargs}
         super().__init__(*args, **kwargs)
@@ -67,9 +69,9 @@ class FoldedBatchnorm(AccumulatorAware):
             name="iteration", shape=(), initializer=_minus_one, dtype="int32", trainable=False, **ONCE
         )
 
-    def _latent(self, mean=None, variance=None) -> Latent:
+    def _latent(self, mean=None, variance=None, training=False) -> Latent:
         """The folded weights, by default with the moving statistics."""
-        own, batchnorm = super()._latent(), self.batchnorm
+        own, batchnorm = super()._latent(training), self.batchnorm
         mean = batchnorm.moving_mean if mean is None else mean
         variance = batchnorm.moving_variance if variance is None else variance
         factor, shift = fold(batchnorm, mean, variance)

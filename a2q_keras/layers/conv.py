@@ -11,6 +11,7 @@ import keras
 from keras import ops
 
 from a2q_keras.layers.base import AccumulatorAware, register
+from a2q_keras.layers.weight_norm import WeightNorm
 from a2q_keras.numerics.bounds import BIAS_SHARE
 from a2q_keras.quantizers.serialize import get_activation
 
@@ -25,7 +26,7 @@ class _Conv(AccumulatorAware):
 
 
 @register
-class A2QConv1D(_Conv, keras.layers.Conv1D):
+class A2QConv1D(WeightNorm, _Conv, keras.layers.Conv1D):
     """Keras' Conv1D, padding "causal" included, with weights that fit an accumulator of `acc_bits` bits."""
 
     def __init__(
@@ -56,7 +57,7 @@ class A2QConv1D(_Conv, keras.layers.Conv1D):
 
 
 @register
-class A2QConv2D(_Conv, keras.layers.Conv2D):
+class A2QConv2D(WeightNorm, _Conv, keras.layers.Conv2D):
     """Keras' Conv2D with weights that fit an accumulator of `acc_bits` bits."""
 
     def __init__(

@@ -47,12 +47,14 @@ def polish(model, x, y, loss=None, sweeps=5, tries=4) -> list[float]:
             f"model {model.name!r} has no trainable layer of method 'exact' without a batch norm inside; "
             "polish changes the codes of such layers only"
         )
-    judge = _Judge(model, x, y, loss)
+    judge, layers = _Judge(model, x, y, loss), []
     try:
-        return _sweep([_Codes(layer) for layer in chosen], judge, sweeps, tries)
+        layers.extend(map(_Codes, chosen))
+        return _sweep(layers, judge, sweeps, tries)
     finally:
-        for layer in chosen:
-            layer.search_anew(scale_may_move=False)
+        for codes in layers:
+            codes.layer.follow_kernel()
+            codes.layer.search_anew(scale_may_move=False)
 
 
 def _own(layer) -> bool:
@@ -131,6 +133,7 @@ class _Codes:
         self.codes = _Point(columns.reshape(-1, len(bias)), bias)
         self.steps = 2.0**-frac, 2.0 ** -(frac + layer.input_format.frac)
         self._write()
+        layer.follow_kernel(as_it_is=True)
         layer.held.assign(only_rounding(layer.held.shape))
 
     def latent(self) -> _Point:

@@ -24,7 +24,7 @@ def set_codes(layer, codes, bias, exponent: int):
     Raises ConversionError where the layer would compute with other codes: they do not fit its accumulators.
     """
     layer.bias_share = 1.0
-    layer.kernel.assign((codes * 2.0**exponent).reshape(layer.kernel.shape))
+    layer.set_kernel((codes * 2.0**exponent).reshape(layer.kernel.shape))
     if layer.use_bias:
         layer.bias.assign(bias * 2.0 ** (exponent - layer.input_format.frac))
     layer.fit_scale(exponent)

@@ -23,15 +23,14 @@ NETWORKS = {
     "MAGIC": "magic_gamma",
     "Dry Bean": "dry_bean",
     "ResNet-8": "cifar10",
-    "ResNet-8, 9 epochs": "cifar10_epochs9",
-    "ResNet-8, 9 epochs at 5e-3": "cifar10_epochs9_rate0.005",
+    "ResNet-8, 9 epochs": "cifar10_epochs9_rate0.005",
     "ResNet-8, 8 bits": "cifar10_w8",
 }
 FITTED = {  # with activations of 2 bits and more
     "digits": "digits_fitted",
     "MAGIC": "magic_gamma_fitted",
     "Dry Bean": "dry_bean_fitted",
-    "ResNet-8, 9 epochs at 5e-3": "cifar10_fitted_epochs9_rate0.005",
+    "ResNet-8, 9 epochs": "cifar10_fitted_epochs9_rate0.005",
 }
 SHARES = (0.992, 0.98, 0.95)
 METHODS = {

@@ -1,6 +1,7 @@
 """Convolutions whose accumulators cannot overflow: one accumulator per output channel, bias included.
 
-The arguments beyond Keras' own are those of `A2QDense`.  Only data_format "channels_last" is supported.
+The arguments beyond Keras' own are those of `A2QDense`.  Only data_format "channels_last" is supported.  In A2QConv1D
+and A2QConv2D of method "exact" `kernel` is a direction, whose norm trains beside it: see `layers.weight_norm`.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def test_codes_that_a_kernel_holds_are_the_codes_of_its_weights(kind, training):
 @TRAINING
 def test_gradients_are_those_of_the_formula(training):
     v, norm_log2, mean = drawn(2)
-    upstream = np.random.default_rng(3).normal(size=(K, CHANNELS)).astype(np.float32)
+    (upstream,) = tensors(np.random.default_rng(3).normal(size=(K, CHANNELS)))
 
     def slopes(weights):
         return gradients(lambda v, t: ops.sum(weights(v, t, *tensors(mean)) * upstream), v, norm_log2)

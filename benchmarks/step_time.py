@@ -126,15 +126,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--turns", type=int, default=20, help="of Dense after every build; Conv2D takes a tenth")
+    parser.add_argument("--only", default="", metavar="SHAPE", help="shapes whose names begin so, compiled by XLA")
     parser.add_argument("--hgq2", metavar="PYTHON", help="interpreter of an environment with HGQ2 and TensorFlow")
     args = parser.parse_args()
     hgq2 = Hgq2(args.hgq2) if args.hgq2 else None
     rows = []
     random.seed(0)
-    for shape in SHAPES:
+    for shape in filter(lambda name: name.startswith(args.only), SHAPES):
         turns = args.turns if shape.startswith("Dense") else max(args.turns // 10, 1)
         for inputs in INPUTS:
-            for jit in (True, False):
+            for jit in (True,) if args.only else (True, False):
                 rows.append(measure(shape, inputs, jit, turns, hgq2))
                 print(json.dumps(rows[-1]), flush=True)
     if hgq2:

@@ -145,8 +145,7 @@ class AccumulatorAware(ReadsInputs):
 
     def _float_weights(self):
         """What is quantized, as arrays: columns (K, C) and bias (C,), zeros without one."""
-        self._numpy("kernel")
-        columns = ops.convert_to_numpy(self._columns())
+        columns = self._finite("kernel", self._columns())
         return columns, self._numpy("bias") if self.use_bias else np.zeros(self._channels)
 
     def fit_scale(self, scale_log2=None):

@@ -9,7 +9,7 @@ from keras import ops
 from a2q_keras.quantizers import projection
 from a2q_keras.quantizers.accumulator import Accumulator, l1_budgets
 from a2q_keras.quantizers.ste import with_gradient
-from a2q_keras.quantizers.sums import column_sum, steady_sum
+from a2q_keras.quantizers.sums import column_sum, l1_length, steady_sum
 
 LN2 = math.log(2.0)
 LEAST_LIMIT = 1e-6  # of a channel whose bias takes everything, so that its logarithm is finite
@@ -36,7 +36,7 @@ def a2q_codes(v, norm_log2, scale, bias, spec: Accumulator, training=False, zero
 
     def forward(v, trained, scale):
         v = _centred(v) if zero_centered else v
-        length, cap = _length(v), scale * limit
+        length, cap = l1_length(v), scale * limit
         norm = ops.minimum(trained, cap)
         u = v * (norm / (length * scale))
         q = ops.clip(ops.trunc(u), -spec.qmax, spec.qmax) if codes is None else codes
@@ -67,12 +67,6 @@ def _centred(v):
     return v - column_sum(v) / v.shape[0]
 
 
-def _length(v):
-    """||v||_1 per channel, 1 for a channel of zeros."""
-    length = column_sum(ops.abs(v))
-    return ops.where(length > 0, length, ops.ones_like(length))
-
-
 def _l1_limit(bias, spec: Accumulator, zero_centered):
     """The bound of `numerics.bounds.max_l1_norm` with what the bias leaves, (C,) in the precision of `bias`."""
     left, bits = (2.0 ** (spec.acc_bits - 1) - 1) - ops.abs(bias), spec.input.bits
@@ -85,9 +79,8 @@ def _codes(v, norm_log2, scale, bias, spec: Accumulator, zero_centered):
     if zero_centered:
         v = v - v[:1]
         v = v - steady_sum(v) / v.shape[0]
-    length = steady_sum(ops.abs(v))
     norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * _l1_limit(bias, spec, zero_centered))
-    w = norm * v / ops.where(length > 0, length, ops.ones_like(length))
+    w = norm * v / l1_length(v, steady_sum)
     codes = ops.cast(ops.clip(ops.trunc(w / scale), -spec.qmax, spec.qmax), "float32")
     # Floating point can exceed the bound by a unit where w / s is a whole number; take it back.
     return projection.take_units(codes, spec.qmax, l1_budgets(bias, spec, zero_centered))

@@ -41,6 +41,12 @@ def steady_sum(x):
     return unit * ops.cast(ops.sum(ops.cast(ops.round(x / unit), "int32"), axis=0), "float32")
 
 
+def l1_length(v, add=column_sum):
+    """||v||_1 of each column of `v` (K, C), (C,), 1 for a column of zeros; add: which of the sums here."""
+    length = add(ops.abs(v))
+    return ops.where(length > 0, length, ops.ones_like(length))
+
+
 def fused_apart(product):
     """`product`, rounded to float32 before anything is added: compilers would fuse the two and round once."""
     return ops.maximum(product, LEAST)

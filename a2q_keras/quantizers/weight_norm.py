@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from a2q_keras.quantizers.ste import with_gradient
-from a2q_keras.quantizers.sums import WIDE, column_sum, fused_apart, steady_sum
+from a2q_keras.quantizers.sums import WIDE, column_sum, fused_apart, l1_length, steady_sum
 
 LN2 = math.log(2.0)
 LEAST_NORM = 2.0**-29  # of a channel that is not zero
@@ -65,5 +65,4 @@ def _steady_figures(v, norm_log2, mean):
 def _figures(v, norm, mean, add):
     """(m - mean(v), ||v - mean(v) + m||_1, norm), (C,) each; where there is no norm the first is 0."""
     shift = ops.where(norm > LEAST_NORM, mean - fused_apart(add(v) * (1.0 / v.shape[0])), 0.0)
-    length = add(ops.abs(v + shift))
-    return shift, ops.where(length > 0, length, ops.ones_like(length)), norm
+    return shift, l1_length(v + shift, add), norm

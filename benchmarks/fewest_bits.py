@@ -27,9 +27,12 @@ NETWORKS = {
     "ResNet-8, 8 bits": "cifar10_w8",
 }
 FITTED = {  # with activations of 2 bits and more
+    "MNIST": "mnist_fitted",
+    "MNIST, 10 epochs": "mnist_fitted_epochs10",
     "digits": "digits_fitted",
     "MAGIC": "magic_gamma_fitted",
     "Dry Bean": "dry_bean_fitted",
+    "ResNet-8": "cifar10_fitted",
     "ResNet-8, 9 epochs": "cifar10_fitted_epochs9_rate0.005",
 }
 SHARES = (0.992, 0.98, 0.95)

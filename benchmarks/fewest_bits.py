@@ -16,25 +16,17 @@ import accuracy as bench
 
 from a2q_keras.integer import storage
 
-NETWORKS = {
-    "MNIST": "mnist",
-    "MNIST, 10 epochs": "mnist_epochs10",
-    "digits": "digits",
-    "MAGIC": "magic_gamma",
-    "Dry Bean": "dry_bean",
-    "ResNet-8": "cifar10",
-    "ResNet-8, 9 epochs": "cifar10_epochs9_rate0.005",
-    "ResNet-8, 8 bits": "cifar10_w8",
+NETWORKS = {  # what the files of accuracy.py are called, before and after "_fitted", which has 2 bits and more
+    "MNIST": ("mnist", ""),
+    "MNIST, 10 epochs": ("mnist", "_epochs10"),
+    "digits": ("digits", ""),
+    "MAGIC": ("magic_gamma", ""),
+    "Dry Bean": ("dry_bean", ""),
+    "ResNet-8": ("cifar10", ""),
+    "ResNet-8, 9 epochs": ("cifar10", "_epochs9_rate0.005"),
+    "ResNet-8, 8 bits": ("cifar10_w8", ""),
 }
-FITTED = {  # with activations of 2 bits and more
-    "MNIST": "mnist_fitted",
-    "MNIST, 10 epochs": "mnist_fitted_epochs10",
-    "digits": "digits_fitted",
-    "MAGIC": "magic_gamma_fitted",
-    "Dry Bean": "dry_bean_fitted",
-    "ResNet-8": "cifar10_fitted",
-    "ResNet-8, 9 epochs": "cifar10_fitted_epochs9_rate0.005",
-}
+NOT_FITTED = ("ResNet-8, 8 bits",)
 SHARES = (0.992, 0.98, 0.95)
 METHODS = {
     "exact": "`exact`",
@@ -55,12 +47,12 @@ def read(name):
 
 def kept(network) -> dict[str, dict[int, float]]:
     """The share of the float accuracy that is kept, by key of METHODS and accumulator bits."""
-    stem = NETWORKS[network]
-    result = read(f"accuracy_{stem}")
+    data, trained = NETWORKS[network]
+    result = read(f"accuracy_{data}{trained}")
     rows = [(row["method"], row["acc_bits"], row["accuracy"]) for row in result["rows"]]
-    fitted = read(f"accuracy_{FITTED[network]}")["rows"] if network in FITTED else []
+    fitted = [] if network in NOT_FITTED else read(f"accuracy_{data}_fitted{trained}")["rows"]
     rows += [(f"{row['method']} fitted", row["acc_bits"], row["accuracy"]) for row in fitted]
-    polished = [row for row in read("polish")["rows"] if row["data"] == stem]
+    polished = [row for row in read("polish")["rows"] if row["data"] == data + trained]
     rows += [("exact polished", row["acc_bits"], row["after"]) for row in polished]
     found: dict[str, dict[int, list[float]]] = {}
     for method, bits, accuracy in rows:

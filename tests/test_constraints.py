@@ -37,6 +37,12 @@ def test_the_layers_own_codes_fit_and_a_second_time_changes_nothing(seed, bits, 
     assert np.array_equal(bound[:, before <= acc_bits], kernel[:, before <= acc_bits])
 
 
+def test_weights_that_a_wide_accumulator_holds_stay():
+    kernel = np.random.default_rng(0).uniform(0.5, 1, (100, 2)).astype(np.float32)
+    constraint = AccumulatorBound(44, "quantized_bits(16,0,alpha=1)", input_bits=16)
+    assert np.array_equal(constraint(kernel), kernel)
+
+
 X = np.random.default_rng(0).random((64, 6, 6, 2)).astype(np.float32)
 
 

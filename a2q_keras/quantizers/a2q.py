@@ -7,7 +7,7 @@ import math
 from keras import ops
 
 from a2q_keras.quantizers import projection
-from a2q_keras.quantizers.accumulator import Accumulator, l1_budgets
+from a2q_keras.quantizers.accumulator import Accumulator, l1_budgets, largest_input
 from a2q_keras.quantizers.ste import with_gradient
 from a2q_keras.quantizers.sums import column_sum, l1_length, steady_sum
 
@@ -82,5 +82,7 @@ def _codes(v, norm_log2, scale, bias, spec: Accumulator, zero_centered):
     norm = ops.minimum(ops.exp(norm_log2 * LN2), scale * _l1_limit(bias, spec, zero_centered))
     w = norm * v / l1_length(v, steady_sum)
     codes = ops.cast(ops.clip(ops.trunc(w / scale), -spec.qmax, spec.qmax), "float32")
+    if spec.holds_all(v.shape[0], largest_input(spec, zero_centered)):
+        return codes
     # Floating point can exceed the bound by a unit where w / s is a whole number; take it back.
     return projection.take_units(codes, spec.qmax, l1_budgets(bias, spec, zero_centered))

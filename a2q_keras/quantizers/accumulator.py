@@ -11,7 +11,7 @@ from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint
 
 COUNTABLE_BITS = 24  # whole numbers below 2**24 are exact in float32
-BIAS_BITS = 30
+BIAS_BITS = 62
 INT32_BITS = 31
 
 
@@ -42,9 +42,44 @@ class Accumulator:
         return float(2 ** (self.weight_bits - 1) - 1)
 
     @property
+    def grain_log2(self) -> int:
+        """Sums are counted in int32, in units of 2**grain_log2: 1 up to 31 bits, more in wider accumulators."""
+        return max(self.acc_bits - INT32_BITS, 0)
+
+    @property
     def most(self) -> int:
-        """The largest sum that is counted with in int32, 2**(P-1) - 1 where that fits."""
-        return 2 ** (min(self.acc_bits, INT32_BITS) - 1) - 1
+        """The largest sum, 2**(P-1) - 1, counted in whole units."""
+        return 2 ** (self.acc_bits - self.grain_log2 - 1) - 1
+
+    @property
+    def lo(self) -> int:
+        """The smallest input code, counted in units, away from zero."""
+        return -in_units(-self.input.lo, self)
+
+    @property
+    def hi(self) -> int:
+        """The largest input code, counted in units, away from zero."""
+        return in_units(self.input.hi, self)
+
+    def holds_all(self, k: int, largest: int) -> bool:
+        """Whether any k codes fit with inputs up to `largest` and any bias that training gives, and are too many, or
+        the accumulator too wide, to be counted one by one: then nothing is projected."""
+        terms, bias = (k, bias_limit(self)) if self.tile is None else (min(k, self.tile), 0)
+        units = terms * int(self.qmax)
+        fits = units * largest + bias < 2 ** (self.acc_bits - 1)
+        return fits and (self.grain_log2 > 0 or units > 2**COUNTABLE_BITS)
+
+
+def in_units(magnitude: int, spec: Accumulator) -> int:
+    """A magnitude in units of 2**grain_log2, rounded up."""
+    return -(-magnitude >> spec.grain_log2)
+
+
+def bias_units(magnitude, spec: Accumulator):
+    """The int32 tensor of magnitudes of bias codes in units of 2**grain_log2, rounded up."""
+    if spec.grain_log2:
+        magnitude = ops.ceil(magnitude * 2.0**-spec.grain_log2)
+    return ops.cast(magnitude, "int32")
 
 
 def bias_codes(bias, scale, spec: Accumulator):
@@ -54,7 +89,7 @@ def bias_codes(bias, scale, spec: Accumulator):
 
 
 def bias_limit(spec: Accumulator) -> int:
-    """The largest bias code that training gives: `bounds.largest_bias`, of 30 bits at most; any with tiles.
+    """The largest bias code that training gives: `bounds.largest_bias`, of 62 bits at most; any with tiles.
 
     Beyond 24 bits a float32 is a whole number, but not every whole number is one: then the next one below that is.
     """
@@ -89,18 +124,23 @@ def together(columns, k: int, spec: Accumulator):
 
 
 def headroom(bias, spec: Accumulator):
-    """What the bias codes (C,) leave of the accumulator above and below zero, int32 so that nothing rounds."""
-    bias = ops.cast(bias, "int32")
-    return spec.most - ops.maximum(bias, 0), ops.minimum(bias, 0) + spec.most + (spec.acc_bits < INT32_BITS)
+    """What the bias codes (C,) leave of the accumulator above and below zero, in int32 units so that nothing rounds."""
+    above, below = (bias_units(ops.relu(side), spec) for side in (bias, -bias))
+    return spec.most - above, spec.most - below + (spec.acc_bits < INT32_BITS)
 
 
 def l1_budgets(bias, spec: Accumulator, zero_centered):
     """The A2Q bounds in units: float32 (1, C), both signs together; zero-centred (2, C), above and below zero."""
-    left = ops.maximum(spec.most - ops.abs(ops.cast(bias, "int32")), 0)
-    if zero_centered:
-        return whole_units(ops.stack([left, left]), 2**spec.input.bits - 1)
-    return whole_units(left[None], 2 ** (spec.input.bits - spec.input.signed))
+    left = ops.maximum(spec.most - bias_units(ops.abs(bias), spec), 0)
+    largest = in_units(largest_input(spec, zero_centered), spec)
+    return units_of_weight(ops.stack([left, left]) if zero_centered else left[None], largest)
 
 
-def whole_units(left, largest):
+def largest_input(spec: Accumulator, zero_centered) -> int:
+    """What the A2Q bounds take an input code for: 2**(N - signed), zero-centred 2**N - 1."""
+    return 2**spec.input.bits - 1 if zero_centered else 2 ** (spec.input.bits - spec.input.signed)
+
+
+def units_of_weight(left, largest):
+    """How many units of weight on inputs up to `largest` fit what is left, as many as float32 counts: float32."""
     return ops.cast(ops.minimum(left // min(largest, 2**INT32_BITS - 1), 2**COUNTABLE_BITS), "float32")

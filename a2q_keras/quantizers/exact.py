@@ -6,7 +6,7 @@ from keras import ops
 
 from a2q_keras.numerics import tiles
 from a2q_keras.quantizers import projection
-from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, apart, headroom, together, whole_units
+from a2q_keras.quantizers.accumulator import INT32_BITS, Accumulator, apart, headroom, together, units_of_weight
 from a2q_keras.quantizers.split import split
 from a2q_keras.quantizers.ste import with_gradient
 from a2q_keras.quantizers.sums import column_sum
@@ -66,8 +66,13 @@ def _edge_and_share(found, spec):
 
 
 def thresholds_shape(k: int, channels: int, spec: Accumulator) -> tuple[int, int, int]:
-    """The shape of `thresholds`: one budget for both signs where inputs reach as far down as up, else one per sign."""
-    return 2, 1 if spec.input.lo == -spec.input.hi else 2, channels * tiles.count(k, spec.tile)
+    """The shape of `thresholds`."""
+    return 2, _budgets(spec), channels * tiles.count(k, spec.tile)
+
+
+def _budgets(spec: Accumulator) -> int:
+    """One budget for the weights of both signs where inputs reach as far down as up, else one for each."""
+    return 1 if spec.lo == -spec.hi else 2
 
 
 def exact_codes(u, bias, spec: Accumulator):
@@ -78,15 +83,18 @@ def exact_codes(u, bias, spec: Accumulator):
 
 
 def meet_exact_condition(codes, bias, spec: Accumulator):
-    """Whether whole `codes` (K, C) fit with the bias codes (C,): bool (C,), without tiles."""
+    """Whether whole `codes` (K, C) fit with the bias codes (C,): bool (C,), without tiles.
+
+    Of accumulators of more than 31 bits, in which sums are counted in larger units, it may ask a little too much.
+    """
     above, below = (ops.cast(ops.sum(ops.relu(side), axis=0), "int32") for side in (codes, -codes))
     upward, downward = headroom(bias, spec)
-    return ops.logical_and(_fit(above, below, upward, spec.input), _fit(below, above, downward, spec.input))
+    return ops.logical_and(_fit(above, below, upward, spec), _fit(below, above, downward, spec))
 
 
-def _fit(same, opposite, room, inputs):
+def _fit(same, opposite, room, spec):
     """hi*same - lo*opposite <= room, without leaving int32."""
-    hi, low = (min(end, 2**INT32_BITS - 1) for end in (inputs.hi, -inputs.lo))
+    hi, low = (min(end, 2**INT32_BITS - 1) for end in (spec.hi, -spec.lo))
     most = room // hi if hi else same
     left = room - hi * ops.minimum(same, most)
     return ops.logical_and(same <= most, opposite <= left // low) if low else same <= most
@@ -94,14 +102,16 @@ def _fit(same, opposite, room, inputs):
 
 def _found(u, bias, spec):
     """`projection.thresholds` with budgets for units above and below zero; for symmetric inputs for both together."""
+    if spec.holds_all(u.shape[0], max(spec.input.hi, -spec.input.lo)):
+        return ops.zeros((5, _budgets(spec), u.shape[1]))
     upward, downward = headroom(bias, spec)
-    lo, hi = spec.input.lo, spec.input.hi
+    lo, hi = spec.lo, spec.hi
     if lo == 0:
-        budget = whole_units(ops.stack([upward, downward]), max(hi, 1))
+        budget = units_of_weight(ops.stack([upward, downward]), max(hi, 1))
     elif hi == 0:
-        budget = whole_units(ops.stack([downward, upward]), -lo)
+        budget = units_of_weight(ops.stack([downward, upward]), -lo)
     elif lo == -hi:
-        budget = whole_units(ops.minimum(upward, downward)[None], hi)
+        budget = units_of_weight(ops.minimum(upward, downward)[None], hi)
     elif hi <= spec.most:
         return split(u, spec.qmax, upward, downward, hi)
     else:
@@ -111,7 +121,7 @@ def _found(u, bias, spec):
 
 def _prices_of(spec) -> int:
     """How many prices a column has: one per sign where each has a budget of its own, as for inputs from zero up."""
-    return 2 if 0 in (spec.input.lo, spec.input.hi) else 1
+    return 2 if 0 in (spec.lo, spec.hi) else 1
 
 
 def _share(found, spec):

@@ -100,15 +100,34 @@ def test_which_codes_meet_the_exact_condition(format):
         assert np.array_equal(ops.convert_to_numpy(fits), wanted)
 
 
+@pytest.mark.parametrize("format", [FixedPoint(16, 0, False), FixedPoint(16, 0, True), FixedPoint(16, 0, True, True)])
+@pytest.mark.parametrize("acc_bits", [31, 32, 33, 36, 39, 44, 64])
+def test_wide_accumulators_are_used_to_the_last_but_one_bit(acc_bits, format):
+    """Sums beyond 31 bits are counted in larger units, rounded up: less than one bit, nothing where all codes fit."""
+    spec, bias = weights.Accumulator(acc_bits, 16, format), np.zeros(CHANNELS)
+    u = np.random.default_rng(0).uniform(1e4, 3e4, (100, CHANNELS)).astype(np.float32)
+    bias[:2] = 2.0 ** (acc_bits - 3), -(2.0 ** (acc_bits - 3))
+    found = codes_of(weights.exact_codes(*tensors(u, bias), spec)).astype(int)
+    whole, sure = (
+        project_codes(u, 16, bits, format.lo, format.hi, bias.astype(np.int64)) for bits in (acc_bits, acc_bits - 1)
+    )
+    needed = bounds.min_acc_bits(found, format.lo, format.hi, bias.astype(np.int64))
+    assert needed.max() <= acc_bits
+    assert (np.abs(sure).sum(axis=0) <= np.abs(found).sum(axis=0)).all()
+    assert (np.abs(found).sum(axis=0) <= np.abs(whole).sum(axis=0)).all()
+    if acc_bits >= 44:
+        assert np.array_equal(found, whole)
+
+
 @pytest.mark.parametrize("bits", [24, 30, 31, 32])
 def test_exact_codes_of_very_wide_inputs_fit(bits):
-    """Budgets are counted in int32, of accumulators up to 31 bits."""
+    """Budgets are counted in int32, of accumulators beyond 31 bits in larger units."""
     format = FixedPoint(bits, 0, signed=True)
     for acc_bits in (bits - 1, bits, bits + 1, 64):
         spec, bias = weights.Accumulator(acc_bits, 4, format), np.zeros(CHANNELS)
         codes = codes_of(weights.exact_codes(*tensors(draws(1), bias), spec)).astype(int)
         least, most = bounds.acc_range(codes, format.lo, format.hi)
-        assert bounds.bits_for(least, most).max() <= min(acc_bits, 31)
+        assert bounds.bits_for(least, most).max() <= acc_bits
 
 
 A2Q_CASES = [(acc_bits, name) for acc_bits in (6, 9, 12, 16, 24) for name in ("unsigned_4bits", "signed_4bits")]
@@ -192,7 +211,7 @@ def test_bias_codes_are_rounded_to_even_and_saturated(acc_bits):
     spec, scale = weights.Accumulator(acc_bits, 4, UNSIGNED), 2.0**-3
     unit = scale * UNSIGNED.step
     bias = np.array([0, 0.5, 1.5, -0.5, -1.5, 2.49, -3.51, 100.5, 1e9, -1e9], np.float32) * np.float32(unit)
-    limit = bounds.largest_bias(min(acc_bits, 30), UNSIGNED.lo, UNSIGNED.hi)
+    limit = bounds.largest_bias(min(acc_bits, 62), UNSIGNED.lo, UNSIGNED.hi)
     most = int(np.nextafter(np.float32(limit), np.float32(0))) if np.float32(limit) > limit else int(np.float32(limit))
     wanted = np.clip(quantize.codes_for_bias(bias, UNSIGNED.frac + 3), -most, most)
     assert np.array_equal(codes_of(weights.bias_codes(*tensors(bias, scale), spec)), wanted)

@@ -19,6 +19,7 @@ from a2q_keras.model.post_training import codes
 from a2q_keras.model.post_training.choose import tasks
 from a2q_keras.model.post_training.rows import Recorder, Values, parts_of
 from a2q_keras.numerics.fit import Recipe, fit
+from a2q_keras.quantizers.accumulator import INT32_BITS
 
 RECIPE = Recipe("optq")
 CHANNELS = 128  # of a layer that are tried, at most: its error is a mean over them
@@ -95,7 +96,7 @@ def _error(part, recorder) -> float:
     task = tasks(part, recorder, CHANNELS)
     target = codes.target(layer)
     if layer.method == "none":
-        target = replace(target, acc_bits=codes.INT32_BITS)
+        target = replace(target, acc_bits=INT32_BITS)
     _, found = fit(task, target, layer.input_format.frac, RECIPE)
     power = sum(group.moments.variance(group.w).sum() for group in task)
     return sum(one.error.sum() for one in found) / power if power > 0 else 0.0

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from a2q_keras.errors import ConversionError
 from a2q_keras.numerics.running import Target
-
-INT32_BITS = 31  # the layers count their budgets in int32
+from a2q_keras.quantizers.accumulator import COUNTABLE_BITS, INT32_BITS
 
 
 def target(layer) -> Target:
-    """What codes must fit so that the layer's own projection leaves them alone."""
-    format = layer.input_format
-    return Target(min(layer.acc_bits, INT32_BITS), layer.weight_bits, format.lo, format.hi, layer.tile)
+    """What codes must fit so that the layer's own projection leaves them alone.
+
+    Of accumulators beyond int32 the layer counts sums in larger units, which takes less than a bit, and up to 2**24
+    units of weight.
+    """
+    spec, acc_bits = layer.accumulator, layer.acc_bits
+    if acc_bits > INT32_BITS:
+        few = prod(layer.kernel.shape) // layer._channels * spec.qmax <= 2**COUNTABLE_BITS
+        acc_bits = acc_bits - 1 if few else INT32_BITS
+    return Target(acc_bits, spec.weight_bits, spec.input.lo, spec.input.hi, spec.tile)
 
 
 def set_codes(layer, codes, bias, exponent: int):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from math import prod
 
+import numpy as np
 from keras import ops
 
 from a2q_keras.layers.base import AccumulatorAware
@@ -22,7 +24,8 @@ class WeightNorm(AccumulatorAware):
 
     def _build_state(self):
         free = self.kernel.regularizer is None and self.kernel.constraint is None
-        self._has_norms = self.may_normalise and free and self.method == "exact"
+        several = prod(self.kernel.shape) > self._channels  # one weight alone has no direction
+        self._has_norms = self.may_normalise and free and several and self.method == "exact"
         if self._has_norms:
             self.norm_log2 = self._add_figure("norm_log2", 0, trainable=True)
             self.kernel_mean = self._add_figure("kernel_mean", 1, trainable=False)
@@ -63,4 +66,9 @@ class WeightNorm(AccumulatorAware):
         if self._has_norms and "kernel" in store and "norm_log2" not in store:  # another version had none
             norm, mean = norm_and_mean(store["kernel"][...].reshape(-1, self._channels))
             store = ChainMap({"norm_log2": norm, "kernel_mean": mean}, store)
+        elif not self._has_norms and "kernel_mean" in store:  # saved by a layer with norms: its kernel is a direction
+            figures = (np.asarray(store[name][...]) for name in ("kernel", "norm_log2", "kernel_mean"))
+            v, *rest = (ops.convert_to_tensor(figure) for figure in figures)
+            weights = normalised(ops.reshape(v, (-1, self._channels)), *rest)
+            store = ChainMap({"kernel": ops.convert_to_numpy(weights).reshape(v.shape)}, store)
         super().load_own_variables(store)

@@ -79,6 +79,27 @@ def test_what_a_version_without_norms_saved_loads():
     assert codes(layer) == codes(old)
 
 
+def test_what_was_saved_with_norms_loads_into_a_layer_without():
+    _, layer, _ = trained()
+    _, plain = convolution(kernel_constraint=lambda kernel: kernel)
+    store = {}
+    layer.save_own_variables(store)
+    plain.load_own_variables(store)
+    assert codes(plain) == codes(layer)
+
+
+def test_a_channel_of_one_weight_has_no_norm_and_may_change_its_sign():
+    keras.utils.set_random_seed(0)
+    layer = a2q.A2QConv1D(1, 1, acc_bits=12, use_bias=False, name="layer")
+    model = keras.Sequential([keras.Input((4, 1)), QActivation("quantized_relu(4,0)"), layer])
+    assert "norm_log2" not in names(layer)
+    layer.set_weights([np.full((1, 1, 1), 0.5)])
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    x = np.random.default_rng(0).random((256, 4, 1), np.float32)
+    model.fit(x, -x, epochs=20, verbose=0)
+    assert layer.integer_weights()[0].item() < 0
+
+
 def test_a_file_without_a_kernel_says_so():
     _, layer = convolution()
     with pytest.raises(WeightError, match="no 'kernel'"):

@@ -11,7 +11,7 @@ from keras import ops
 from a2q_keras.layers.base import register
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.quantizers.pow2 import exp2
+from a2q_keras.quantizers.pow2 import LEAST, MOST, exp2
 from a2q_keras.quantizers.ste import straight_through
 
 
@@ -41,20 +41,22 @@ class A2QActivation(keras.layers.Layer):
     @property
     def learned_format(self) -> FixedPoint:
         """The format of the codes now."""
-        integer = float(ops.convert_to_numpy(self.integer)) if self.built else self.initial_integer
+        integer = np.clip(ops.convert_to_numpy(self.integer), LEAST, MOST) if self.built else self.initial_integer
         return FixedPoint(self.bits, self.bits - self.signed - int(np.rint(integer)), self.signed)
 
     @property
     def step(self):
         """The value of code 1, a float32 scalar."""
-        return exp2(self.integer - (self.bits - self.signed))
+        return self._step(self.integer)
+
+    def _step(self, integer):
+        return exp2(integer) * 2.0 ** (self.signed - self.bits)  # `integer` is rounded alone, as in `learned_format`
 
     def call(self, inputs):
         lo, hi = self.format_limits
         share = max(prod(size or 1 for size in inputs.shape[1:]) * hi, 1.0) ** -0.5
         slow = self.integer * share
-        slow = straight_through(self.integer, slow)  # the gradient of many activations at once, scaled down
-        step = exp2(slow - (self.bits - self.signed))
+        step = self._step(straight_through(self.integer, slow))  # the gradient of many activations at once, scaled down
         u = ops.clip(inputs / step, lo, hi)
         return straight_through(ops.round(u), u) * step
 

@@ -20,6 +20,15 @@ def test_the_codes_are_those_of_its_format(bits, integer, signed):
     assert layer.learned_format == format
 
 
+@pytest.mark.parametrize("bits, signed", [(4, False), (5, False), (8, True)])
+def test_codes_and_format_round_a_trained_exponent_alike(bits, signed):
+    layer = A2QActivation(bits, 0, signed)
+    layer.build((None, 3))
+    for integer in [-100, *np.arange(-8, 8.5, 0.5), np.nextafter(np.float32(2.5), np.float32(0)), 100]:
+        layer.integer.assign(integer)
+        assert float(keras.ops.convert_to_numpy(layer.step)) == layer.learned_format.step
+
+
 def test_the_exponent_moves_to_where_the_error_is_small():
     layer, x = A2QActivation(4, 4), np.linspace(0, 0.99, 256, dtype=np.float32)[:, None]
     model = keras.Sequential([keras.Input((1,)), layer])

@@ -26,10 +26,10 @@ def input_format(tensor, layer_name: str) -> FixedPoint:
     quantizer = _output_quantizer(operation)
     if quantizer is not None:
         return format_of(quantizer, f"layer {operation.name!r}")
-    rule = _RULES.get(type(operation))
+    rule = _rule(operation)
     if rule is None:
         raise _unknown(operation, layer_name)
-    return rule(operation, [input_format(part, layer_name) for part in inputs])
+    return rule(operation, [input_format(part, layer_name) for part in inputs], inputs[0].shape)
 
 
 def quantizers_upstream(tensor) -> set[str]:
@@ -38,7 +38,7 @@ def quantizers_upstream(tensor) -> set[str]:
     operation, inputs = _producer(tensor)
     if hasattr(operation, "learned_format") or _output_quantizer(operation) is not None:
         return {operation.name}
-    passed = inputs if type(operation) in _RULES else []
+    passed = inputs if _rule(operation) else []
     return {name for part in passed for name in quantizers_upstream(part)}
 
 
@@ -68,7 +68,7 @@ def input_source(tensor, layer_name: str) -> Source | None:
     operation, inputs = _producer(tensor)
     if hasattr(operation, "learned_format"):
         return Source(operation)
-    if _output_quantizer(operation) is not None or type(operation) not in _RULES:
+    if _output_quantizer(operation) is not None or _rule(operation) is None:
         return None
     sources = [input_source(part, layer_name) for part in inputs]
     if len(sources) > 1 and any(sources):
@@ -76,15 +76,25 @@ def input_source(tensor, layer_name: str) -> Source | None:
             f"layer {layer_name!r}: {operation.name!r} joins the codes of an activation whose exponent trains with "
             f"others; put a QActivation or an A2QActivation behind {operation.name!r}"
         )
-    return sources[0] and Source(sources[0].layer, sources[0].shift + _averaging_bits(operation))
+    return sources[0] and Source(sources[0].layer, sources[0].shift + _averaging_bits(operation, inputs[0].shape))
 
 
-def _averaging_bits(operation) -> int:
-    """log2 of the values that a layer averages."""
-    rule = _RULES[type(operation)]
-    if rule in (_mean, _global_mean):
-        return rule(operation, [FixedPoint(1, 0, signed=False)]).frac
-    return 0
+def _averaging_bits(operation, shape) -> int:
+    """log2 of the values that a layer averages; shape: of its inputs."""
+    rule = _rule(operation)
+    return rule(operation, [FixedPoint(1, 0, signed=False)], shape).frac if rule in (_mean, _global_mean) else 0
+
+
+def is_sum(operation) -> bool:
+    """Whether it is what `a + b` of Keras tensors makes, which is no layer."""
+    return type(operation).__name__ == "Add" and not isinstance(operation, keras.layers.Layer)
+
+
+def _rule(operation) -> Callable | None:
+    """What the format of a layer's outputs is by those of its inputs; None for a layer that makes other values."""
+    if is_sum(operation) and len(_producer(operation.output)[1]) == 2:
+        return _sum
+    return _RULES.get(type(operation))
 
 
 def _unknown(operation, layer_name: str) -> InputRangeError:
@@ -110,24 +120,29 @@ def _output_quantizer(operation):
     return activation if hasattr(activation, "bits") else None
 
 
-def _same(layer, formats):
+def _same(layer, formats, shape):
     return formats[0]
 
 
-def _sum(layer, formats):
+def _sum(layer, formats, shape):
     return sum_format(*formats)
 
 
-def _union(layer, formats):
+def _union(layer, formats, shape):
     return union_format(*formats)
 
 
-def _mean(layer, formats):
+def _mean(layer, formats, shape):
     return _mean_of(layer, formats[0], prod(layer.pool_size))
 
 
-def _global_mean(layer, formats):
-    return _mean_of(layer, formats[0], prod(layer.input.shape[1:-1]))
+def _global_mean(layer, formats, shape):
+    sizes = shape[1:-1]
+    if None in sizes:
+        raise UnsupportedLayerError(
+            f"layer {layer.name!r} averages inputs of unknown size {shape}; give keras.Input all sizes"
+        )
+    return _mean_of(layer, formats[0], prod(sizes))
 
 
 def _mean_of(layer, format, count):
@@ -137,7 +152,7 @@ def _mean_of(layer, format, count):
         raise UnsupportedLayerError(f"layer {layer.name!r}: {error}, or put a QActivation behind it") from error
 
 
-def _nearest(layer, formats):
+def _nearest(layer, formats, shape):
     if getattr(layer, "interpolation", "nearest") != "nearest":
         raise UnsupportedLayerError(
             f"layer {layer.name!r}: interpolation={layer.interpolation!r} makes new values; use nearest"

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from a2q_keras.model.fold import channels, float_weights, statistics
-from a2q_keras.model.graph import Nodes, between
+from a2q_keras.model.graph import Nodes, between, normalises_channels
 
 READERS = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D")
 DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout")
@@ -37,7 +37,7 @@ def absorbed(graph):
     """
     nodes = Nodes(graph)
     folded = [nodes.batchnorm_behind(node) for node in nodes]
-    free = [node for node in nodes if _normalises_channels(node) and node not in folded]
+    free = [node for node in nodes if normalises_channels(node) and not _of_inputs(node) and node not in folded]
     found = {node.operation.name: _taken(node, nodes) for node in free}
     norms = {name: readers for name, readers in found.items() if readers}
     if not norms:
@@ -55,14 +55,8 @@ def absorbed(graph):
     return clone
 
 
-def _normalises_channels(node) -> bool:
-    """Whether a node is a batch norm of the last axis, and not one of the model's inputs."""
-    layer = node.operation
-    if type(layer).__name__ != "BatchNormalization":
-        return False
-    tensor = node.input_tensors[0]
-    of_inputs = isinstance(tensor._keras_history.operation, keras.layers.InputLayer)
-    return layer.axis in (-1, tensor.ndim - 1) and not of_inputs
+def _of_inputs(node) -> bool:
+    return isinstance(node.input_tensors[0]._keras_history.operation, keras.layers.InputLayer)
 
 
 def _taken(node, nodes: Nodes) -> list:

@@ -12,7 +12,7 @@ from a2q_keras.errors import ConfigurationError, InputRangeError, UnsupportedLay
 from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.layers.separable import A2QSeparableConv2D, accumulator_parts
-from a2q_keras.layers.upstream import input_format
+from a2q_keras.layers.upstream import input_format, is_sum
 from a2q_keras.model import calibrate
 from a2q_keras.model.absorb import absorbed
 from a2q_keras.model.bias_correction import correct_bias
@@ -85,6 +85,7 @@ MOVING = (
         for rank in (1, 2)
     ),
 )
+RELUS = ("relu", "relu6")
 START_SAMPLES = 1024
 KEEPING_INPUTS = ("Flatten", "Reshape", "Dropout")  # in front of the QActivation that a model may bring along
 
@@ -111,8 +112,8 @@ def convert(
     Dense, (Depthwise/Separable) Conv layers and their QKeras kin become A2Q layers of the same names, with their
     weights projected; a batch norm behind one is folded into it, one behind an activation into the layers that read it
     (see `absorb`); ReLUs become quantized_relu, and what reaches an A2Q layer unquantized gets a QActivation, their
-    integer bits chosen for least squared error on `data`.  Sums of accumulators stay exact,
-    a final softmax stays float.
+    integer bits chosen for least squared error on `data`; so does a capped ReLU (relu6, max_value), whose cap the
+    largest code is then.  Sums of accumulators stay exact, a final softmax stays float.
 
     data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
@@ -208,11 +209,13 @@ class _Conversion:
             return self._input(node), output
         if kind in COUNTERPARTS:
             return self._weighted(node, tensors[0])
-        if kind in ("Activation", "ReLU", "Softmax"):
+        if kind in ("Activation", "ReLU", "Softmax") and isinstance(layer, keras.layers.Layer):
             return self._activation(layer, tensors[0]), output
         if kind not in MOVING:
             raise _unsupported(layer)
-        twin = type(layer).from_config(layer.get_config())
+        if kind == "Add" and len(tensors) < 2:
+            raise _unsupported(layer, "adding a constant")
+        twin = keras.layers.Add() if is_sum(layer) else type(layer).from_config(layer.get_config())
         return twin(tensors if len(tensors) > 1 else tensors[0]), output
 
     def _input(self, node):
@@ -274,7 +277,7 @@ class _Conversion:
         if hasattr(layer.activation, "bits"):
             return layer.activation
         name = _activation_name(layer)
-        if name == "relu":
+        if name in RELUS:
             return self._relu(layer, settings)
         if name not in ("linear", "softmax"):
             raise _unsupported(layer, f"the activation {name!r}")
@@ -284,7 +287,7 @@ class _Conversion:
         if hasattr(getattr(layer, "activation", None), "bits"):
             return qkeras.QActivation(layer.activation, name=layer.name)(tensor)
         name = _activation_name(layer)
-        if name in ("relu", "relu6"):
+        if name in RELUS:
             return qkeras.QActivation(self._relu(layer, self._settings(layer)), name=layer.name)(tensor)
         if name not in ("linear", "softmax"):
             raise _unsupported(layer, f"the activation {name!r}")
@@ -339,9 +342,9 @@ def _activation_name(layer) -> str:
 def _unsupported(layer, what=None) -> UnsupportedLayerError:
     kind = type(layer).__name__
     advice = {
-        "BatchNormalization": "put it right behind a layer with weights and no activation, whose only reader it is, "
-        "or where only dense layers and convolutions with padding valid read it; standardise the data instead of "
-        "normalising the model's inputs",
+        "BatchNormalization": "normalise the last axis; put it right behind a layer with weights and no activation, "
+        "whose only reader it is, or where only dense layers and convolutions with padding valid read it; standardise "
+        "the data instead of normalising the model's inputs",
         "Functional": "a model inside a model: call its layers one by one",
         "Sequential": "a model inside a model: call its layers one by one",
     }.get(kind, "use ReLU or a QActivation for activations, and leave other layers out or outside the model")

@@ -12,16 +12,20 @@ def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
     A separable convolution gives [depthwise kernel, pointwise kernel, bias].  batchnorm: the layer behind it, whose
     moving statistics are folded in: kernel * f, (bias - mean) * f + beta, f = gamma / sqrt(variance + epsilon).
     """
-    if hasattr(layer, "get_folded_weights"):  # QKeras' layers with a batch norm of their own
-        return [keras.ops.convert_to_numpy(part) for part in layer.get_folded_weights()]
-    names = ("depthwise_kernel", "pointwise_kernel", "kernel")
-    kernels = [_numpy(getattr(layer, name)) for name in names if hasattr(layer, name)]
-    bias = _numpy(layer.bias) if layer.use_bias else None
+    *kernels, bias = _own_weights(layer)
     if batchnorm is None:
         return [*kernels, bias]
     factor, mean, beta = statistics(batchnorm)
     kernels[-1] = kernels[-1] * factor.reshape(channels(layer, kernels[-1]))
     return [*kernels, ((0.0 if bias is None else bias) - mean) * factor + beta]
+
+
+def _own_weights(layer) -> list[np.ndarray | None]:
+    if hasattr(layer, "get_folded_weights"):  # QKeras' layers with a batch norm of their own
+        return [_numpy(part) for part in layer.get_folded_weights()]
+    names = ("depthwise_kernel", "pointwise_kernel", "kernel")
+    kernels = [_numpy(getattr(layer, name)) for name in names if hasattr(layer, name)]
+    return [*kernels, _numpy(layer.bias) if layer.use_bias else None]
 
 
 def channels(layer, kernel) -> tuple[int, ...]:

@@ -49,8 +49,14 @@ class Nodes:
         """The node of a batch norm that alone reads a layer without activation: it can be folded into the layer."""
         tensor = node.output_tensors[0]
         readers = self.reading(tensor)
-        folds = len(readers) == 1 and type(readers[0].operation).__name__ == "BatchNormalization"
+        folds = len(readers) == 1 and normalises_channels(readers[0])
         return readers[0] if folds and id(tensor) not in self.outputs and _ends_in_sums(node.operation) else None
+
+
+def normalises_channels(node) -> bool:
+    """Whether a node is a batch norm of the last axis."""
+    layer = node.operation
+    return type(layer).__name__ == "BatchNormalization" and layer.axis in (-1, node.input_tensors[0].ndim - 1)
 
 
 def _ends_in_sums(layer) -> bool:

@@ -64,7 +64,10 @@ def _chunks(model, data):
         yield [np.asarray(array) for array in data]
     else:
         for batch in data:
-            x = batch[0] if isinstance(batch, (tuple, list)) and len(model.inputs) == 1 else batch
+            with_labels = isinstance(batch, (tuple, list)) and (
+                len(model.inputs) == 1 or isinstance(batch[0], (tuple, list))
+            )
+            x = batch[0] if with_labels else batch
             yield [np.asarray(part) for part in (x if isinstance(x, (tuple, list)) else [x])]
 
 

@@ -9,7 +9,7 @@ from qkeras import QActivation
 from a2q_keras.errors import InputRangeError, UnsupportedLayerError
 from a2q_keras.layers.conv import A2QConv2D
 from a2q_keras.layers.dense import A2QDense
-from a2q_keras.layers.upstream import quantizers_upstream
+from a2q_keras.layers.upstream import input_format, quantizers_upstream
 from a2q_keras.numerics.formats import FixedPoint
 
 
@@ -59,10 +59,30 @@ def test_where_two_tensors_meet(merge, format):
     assert last.input_format == format
 
 
+def test_a_pool_used_twice_averages_as_many_values_as_each_input_has():
+    pool = keras.layers.GlobalAveragePooling1D()
+    formats = [format_after(QActivation("quantized_relu(4,2)"), pool, shape=(size, 3)) for size in (2, 16)]
+    assert [format.bits for format in formats] == [5, 8]
+
+
+def test_a_sum_written_with_a_plus():
+    x = keras.Input((4,))
+    sides = [QActivation(f"quantized_relu({bits},1)")(x) for bits in (3, 5)]
+    assert input_format(sides[0] + sides[1], "d") == input_format(keras.layers.Add()(sides), "d")
+    with pytest.raises(InputRangeError, match="they come from Add"):
+        input_format(sides[0] + 1.0, "d")
+
+
 def test_through_a_layer_used_twice():
     x, pool = keras.Input(IMAGE), keras.layers.MaxPooling2D()
     first, second = (A2QDense(2)(pool(QActivation(f"quantized_relu({bits},1)")(x))) for bits in (3, 5))
     assert [tensor._keras_history.operation.input_format.bits for tensor in (first, second)] == [3, 5]
+
+
+def test_the_mean_of_an_unknown_number_of_values_is_refused():
+    pool = keras.layers.GlobalAveragePooling2D(name="p")
+    with pytest.raises(UnsupportedLayerError, match="layer 'p' averages inputs of unknown size"):
+        format_after(QActivation("quantized_relu(5,2)"), pool, shape=(None, None, 3))
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,17 @@ def test_with_many_bits_it_computes_what_the_float_model_did():
     assert np.abs(wanted - got).max() < 0.02 * np.abs(wanted).max()
 
 
+def test_a_sum_may_be_written_with_a_plus():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((6,), name="x")
+    hidden = L.Dense(6, activation="relu")(x)
+    model = keras.Model(x, L.Dense(2)(hidden + L.Dense(6)(hidden)))
+    rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    ours = a2q.convert(model, data=rows)
+    assert "Add" in kinds(ours).values()
+    assert np.array_equal(a2q.integer_model(ours).run(rows), ours.predict(rows, verbose=0))
+
+
 def test_a_converted_model_goes_on_training():
     ours = a2q.convert(residual(), acc_bits=12, weight_bits=4, act_bits=4, data=IMAGES)
     ours.compile("adam", "mse", jit_compile=False)
@@ -199,6 +210,12 @@ def nested():
     return small(keras.Sequential([keras.Input((8, 8, 3)), L.Conv2D(2, 3)], name="inner"))
 
 
+def written(operation):
+    """A model with an operation that is no layer."""
+    x = keras.Input((3,))
+    return keras.Model(x, L.Dense(2)(operation(L.Dense(3)(x))))
+
+
 def shared():
     layer, x = L.Dense(3, name="twice"), keras.Input((3,))
     return keras.Model(x, layer(layer(x)))
@@ -216,6 +233,10 @@ def shared():
             r"layer 'l' \(LeakyReLU\): it has no integer counterpart",
         ),
         (lambda: small(L.ReLU(negative_slope=0.1, name="r")), "the activation 'leaky_relu' has no integer counterpart"),
+        (
+            lambda: small(L.Conv2D(8, 1), L.BatchNormalization(axis=1, name="bn"), L.ReLU()),
+            r"'bn' \(BatchNormalization\): it has no integer counterpart; normalise the last axis",
+        ),
         (lambda: small(L.BatchNormalization(name="bn"), L.Conv2D(2, 3)), "put it right behind a layer with weights"),
         (lambda: small(L.LayerNormalization(name="ln")), r"'ln' \(LayerNormalization\): it has no integer counterpart"),
         (
@@ -224,6 +245,8 @@ def shared():
         ),
         (lambda: small(L.AveragePooling2D(3, name="p"), L.Conv2D(2, 1)), "'p': the mean of 9 values is no fixed-point"),
         (nested, r"'inner' \(Sequential\): it has no integer counterpart; a model inside a model: call its layers"),
+        (lambda: written(lambda x: x + 1.0), r"\(Add\): adding a constant has no integer counterpart"),
+        (lambda: written(keras.ops.softmax), r"\(Softmax\): it has no integer counterpart"),
         (shared, "layer 'twice' is used more than once; make one layer for each use"),
         (
             lambda: a2q.convert(small(L.Conv2D(2, 3, name="c")), data=IMAGES),
@@ -267,6 +290,26 @@ def test_data_may_come_in_batches():
     whole = a2q.convert(model, data=IMAGES).get_layer("x_quantizer").activation.integer
     for batches in ([IMAGES[:30], IMAGES[30:]], [(IMAGES[:30], None), (IMAGES[30:], None)]):
         assert a2q.convert(model, data=iter(batches)).get_layer("x_quantizer").activation.integer == whole
+
+
+def test_data_of_two_inputs_may_come_with_labels():
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    model = keras.Model([a, b], L.Dense(2)(L.Concatenate()([a, b])))
+    rows = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+
+    def integers(data):
+        found = a2q.convert(model, data=data)
+        return [found.get_layer(f"{name}_quantizer").activation.integer for name in "ab"]
+
+    batches = [(rows[:30], 8 * rows[:30]), (rows[30:], 8 * rows[30:])]
+    assert integers(iter([(batch, None) for batch in batches])) == integers(iter(batches)) == integers([rows, 8 * rows])
+
+
+@pytest.mark.parametrize("capped", [L.Dense(4, activation="relu6", name="capped"), L.ReLU(6, name="capped")])
+def test_the_largest_code_is_the_cap_of_a_capped_relu(capped):
+    model = small(L.Flatten(), L.Dense(4, kernel_initializer=keras.initializers.Constant(1)), capped, L.Dense(2))
+    activation = a2q.convert(model, data=IMAGES).get_layer("capped").activation
+    assert type(activation).__name__ == "quantized_relu" and activation.max() <= 8
 
 
 def test_something_else_than_a_model_is_refused():

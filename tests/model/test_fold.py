@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import qkeras
 from keras import layers
 
 from a2q_keras.model.fold import float_weights
@@ -31,6 +32,17 @@ def test_the_folded_layer_computes_what_layer_and_batch_norm_compute(case, gamma
     x = rng.normal(size=(8, *shape)).astype(np.float32)
     # the same numbers multiplied in another order: float32 rounds differently
     np.testing.assert_allclose(twin(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_norm_behind_a_layer_with_one_of_its_own_is_folded_too():
+    keras.utils.set_random_seed(0)
+    layer, norm = qkeras.QDenseBatchnorm(4), layers.BatchNormalization()
+    model = keras.Sequential([keras.Input((3,)), layer, norm])
+    rng = np.random.default_rng(1)
+    norm.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in norm.get_weights()])
+    kernel, bias = float_weights(layer, norm)
+    x = rng.normal(size=(8, 3)).astype(np.float32)
+    np.testing.assert_allclose(x @ kernel + bias, model(x), rtol=1e-4, atol=1e-5)  # floats, as above
 
 
 def test_without_batch_norm_the_weights_are_the_layers_own():

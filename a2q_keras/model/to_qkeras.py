@@ -15,6 +15,7 @@ from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QD
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.layers.separable import A2QSeparableConv2D
 from a2q_keras.model.graph import functional
+from a2q_keras.numerics import tiles
 from a2q_keras.numerics.formats import FixedPoint
 
 TWINS = {
@@ -41,8 +42,9 @@ def to_qkeras(model):
     less, where float32 is exact.  It promises nothing about accumulators once it is trained.
 
     An A2Q layer becomes QKeras' layer of that kind and name, kernels quantized_bits(weight_bits, ..., alpha=1), biases
-    quantized_bits(acc_bits, ..., alpha=1), batch norm folded in; a separable convolution becomes two layers.  Other
-    layers are copied.  Raises UnsupportedLayerError for groups, which QKeras' convolutions cannot run.
+    quantized_bits(acc_bits, ..., alpha=1), with tiles of 24 bits, batch norm folded in; a separable convolution becomes
+    two layers.  Other layers are copied.  Raises UnsupportedLayerError for groups, which QKeras' convolutions cannot
+    run.
     """
     return keras.models.clone_model(functional(model), clone_function=lambda layer: layer, call_function=_call)
 
@@ -119,9 +121,10 @@ def _applied(layer, x, arguments, codes: Codes):
     """The outputs of the QKeras layer with these codes."""
     kind = next(twin for ours, twin in TWINS.items() if isinstance(layer, ours))
     kernel = "depthwise" if kind is qkeras.QDepthwiseConv2D else "kernel"
+    bias_bits = layer.acc_bits if layer.tile is None else tiles.BIAS_BITS
     quantizers = {
         f"{kernel}_quantizer": _quantizer(FixedPoint(layer.weight_bits, codes.kernel_frac, signed=True)),
-        "bias_quantizer": _quantizer(FixedPoint(layer.acc_bits, codes.bias_frac, signed=True)),
+        "bias_quantizer": _quantizer(FixedPoint(bias_bits, codes.bias_frac, signed=True)),
     }
     twin = kind(**arguments, **quantizers, activation=layer.activation, name=layer.name)
     outputs = twin(x)

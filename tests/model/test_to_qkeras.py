@@ -52,6 +52,15 @@ def test_the_qkeras_model_computes_the_same(model):
     assert np.array_equal(twin.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
 
 
+def test_the_bias_of_a_layer_with_tiles_is_not_bound_to_their_width():
+    layer = a2q.A2QDense(2, acc_bits=8, weight_bits=4, tile=4, input_quantizer="quantized_relu(4,0)")
+    model = keras.Sequential([keras.Input((12,)), layer])
+    layer.set_weights([np.random.default_rng(0).normal(size=(12, 2)), np.array([90.0, -110.0])])
+    x = np.random.default_rng(1).random((16, 12), np.float32)
+    assert np.array_equal(a2q.to_qkeras(model).predict(x, verbose=0), model.predict(x, verbose=0))
+    assert np.abs(model.predict(x, verbose=0)).min() > 50
+
+
 def test_qstats_show_every_layer(model, capsys):
     before = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
     a2q.print_qstats(model)

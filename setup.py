@@ -15,6 +15,7 @@ REQUIRES = [
     "hls4ml>=1.3,<1.4",  # the firmware is built through hls4ml's internals, measured on 1.3.0
     "scikit-learn>=1.4",  # the bundled digits
     "typer>=0.12",
+    "wrapt>=1.14",  # layers are registered when Keras is imported, not before
     "rich>=13",
 ]
 DATA = [

@@ -1,10 +1,14 @@
 """Neural networks for FPGAs whose accumulators are narrow and cannot overflow.
 
-Names resolve on first use, so that importing the package starts neither Keras nor TensorFlow.
+Names resolve on first use, so that importing the package starts neither Keras nor TensorFlow.  Once Keras is imported,
+before or after, our layers are registered with it: saved models load without custom_objects.
 """
 
 import sys
+from importlib import import_module
 from types import ModuleType
+
+import wrapt
 
 from a2q_keras.lazy import resolver
 
@@ -66,6 +70,17 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+
+
+@wrapt.when_imported("qkeras")
+def _register(module):
+    import_module("a2q_keras.registered")
+
+
+@wrapt.when_imported("keras")
+def _register_unless_qkeras_will(module):
+    if "qkeras" not in sys.modules:
+        _register(module)
 
 
 def __dir__():

@@ -39,7 +39,8 @@ TABLE = {
     "tools": Row(),
     "numerics": Row(other=("numpy",)),
     "quantizers": Row(("numerics",), ("numpy", *KERAS)),
-    "quantizers.compiled": Row(other=("keras", "jax"), inside=("jax",)),  # the one place that looks behind keras.ops
+    # the one place that looks behind keras.ops
+    "quantizers.compiled": Row(other=("keras", "jax", "tensorflow"), inside=("jax", "tensorflow")),
     "layers": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
     "constraints": Row(("quantizers", "numerics"), ("numpy", *KERAS)),
     "callbacks": Row(("layers", "quantizers", "numerics"), ("numpy", *KERAS)),
@@ -72,7 +73,8 @@ TABLE = {
         inside=("pipeline", "sweep", "data", "zoo", *KERAS),
     ),
     "__main__": Row(("cli",)),
-    "__init__": Row(inside=("pipeline",)),
+    "registered": Row(("constraints", "layers", "quantizers"), KERAS),
+    "__init__": Row(other=("wrapt",), inside=("pipeline",)),
 }
 
 

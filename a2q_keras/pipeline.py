@@ -36,9 +36,7 @@ def integer_model(model) -> IntegerProgram:
     if isinstance(model, IntegerProgram):
         return model
     if isinstance(model, (str, Path)):
-        raise ConfigurationError(
-            f"{str(model)!r} is a path; load it first: keras.models.load_model or load_integer_model"
-        )
+        raise ConfigurationError(f"{str(model)!r} is a path; load it first: a2q_keras.load_model")
     from a2q_keras.integer.export import export
 
     return export(model)
@@ -67,11 +65,8 @@ def load_model(path):
     if not zipfile.is_zipfile(path):
         raise FileError(f"{path}: not a whole .keras file, perhaps truncated; save the model again with model.save")
     import keras
-    import qkeras  # noqa: F401  registers its layers
 
-    from a2q_keras import constraints  # noqa: F401  registers ours, as do
-    from a2q_keras.layers import activation, batchnorm, conv, dense, separable, start  # noqa: F401
-    from a2q_keras.quantizers import bits  # noqa: F401
+    from a2q_keras.layers import start
 
     try:
         with start.values_follow():
@@ -153,10 +148,14 @@ def quantize(
 def certify(model, acc_bits=None) -> Certificate:
     """The width that every accumulator needs, per channel, against the width granted: exact, bias included.
 
-    acc_bits: an int for all layers, a dict by layer name, or None for each layer's smallest safe width.
+    acc_bits: an int for all layers, a dict by layer name, "trained" for the widths that the layers were made with, or
+    None for each layer's smallest safe width, which is never unsafe.
     The result may be unsafe: ask `.ok`, or call `.raise_if_unsafe()`.
     """
-    return certificate.certify(integer_model(model), acc_bits)
+    program = integer_model(model)
+    if acc_bits == "trained":
+        acc_bits = {op.name: op.acc_bits for op in program.accumulator_ops}
+    return certificate.certify(program, acc_bits)
 
 
 def granted(model, acc_bits) -> tuple[IntegerProgram, Certificate]:
@@ -165,19 +164,8 @@ def granted(model, acc_bits) -> tuple[IntegerProgram, Certificate]:
     Raises AccumulatorOverflowError naming layer, channel and the width needed where they are not.
     """
     program = integer_model(model)
-    proof = certificate.certify(program, acc_bits).raise_if_unsafe()
+    proof = certify(program, acc_bits).raise_if_unsafe()
     return program.with_acc_bits(proof.acc_bits), proof
-
-
-def _granted_or_trained(model, acc_bits) -> tuple[IntegerProgram, Certificate]:
-    """`granted`, where acc_bits may be "trained" for the widths that the layers were made with."""
-    program = integer_model(model)
-    return granted(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
-
-
-def trained_acc_bits(model) -> dict[str, int]:
-    """The widths that the layers of a model were made with, by layer name."""
-    return {op.name: op.acc_bits for op in integer_model(model).accumulator_ops}
 
 
 def to_hls(
@@ -196,11 +184,12 @@ def to_hls(
 ):
     """hls4ml's ModelGraph of firmware whose every accum_t is `acc_bits` wide; compile(), predict(), build() work.
 
-    acc_bits: an int, a dict by layer name (other layers: their smallest safe width), or None for the smallest safe
-    widths.  strategy, reuse_factor: for all layers, or a dict by layer name with "*" for the others; where hls4ml would
-    compute a layer wrong with them, it gets the nearest that are exact, with a warning.  layer_options: further hls4ml
-    settings by layer name, such as {"conv": {"ParallelizationFactor": 4}}; options: further arguments of hls4ml's
-    `create_config`.  output_dir=None takes a temporary directory.
+    acc_bits: an int, a dict by layer name (other layers: their smallest safe width), "trained" for the widths that the
+    layers were made with, or None for the smallest safe ones.  strategy, reuse_factor: for all layers, or a dict by
+    layer name with "*" for the others; where hls4ml would compute a layer wrong with them, it gets the nearest that are
+    exact, with a warning.  layer_options: further hls4ml settings by layer name, such as {"conv":
+    {"ParallelizationFactor": 4}}; options: further arguments of hls4ml's `create_config`. output_dir=None takes a
+    temporary directory.
 
     Raises AccumulatorOverflowError where a width is not proven safe (it is never widened or clamped in silence),
     ConfigurationError for a backend, io_type or strategy that is not supported, UnsupportedLayerError for a layer that
@@ -242,12 +231,12 @@ def resources(
 
     What a vendor's tool counted is read by `read_resources`.
 
-    design: what `to_rtl` returned, or a model or program: `to_rtl` then builds it with `acc_bits` (or "trained") and
-    `options`.  family: "xcup" (UltraScale+) or "xc7" (7 series).  dsp: whether multipliers may be used.  by_layer: of a
-    model or program, each op is synthesised alone and the counts are added: for networks that are too large as a whole;
-    or names of ops, of which only these are counted.  The report says which it is.  by_module: also the usage of each
-    module of the design.  on_layer: is called with the name of each op before it.  A2Q_CACHE=FOLDER keeps reports
-    there, by content.
+    design: what `to_rtl` returned, or a model or program: `to_rtl` then builds it with `acc_bits` and `options`.
+    family: "xcup" (UltraScale+) or "xc7" (7 series). dsp: whether multipliers may be used.  by_layer: of a model or
+    program, each op is synthesised alone and the counts are added: for networks that are too large as a whole; or names
+    of ops, of which only these are counted.  The report says which it is.  by_module: also the usage of each module of
+    the design.  on_layer: is called with the name of each op before it.  A2Q_CACHE=FOLDER keeps reports there, by
+    content.
 
     Raises ToolMissingError without Yosys, ToolFailedError where it fails, and what `to_rtl` raises.
     """
@@ -256,7 +245,7 @@ def resources(
         if by_layer or options:
             raise ConfigurationError("a finished design is synthesised as it is; give the model or program instead")
         return synthesis.of_design(design, how)
-    program, _ = _granted_or_trained(design, acc_bits)
+    program, _ = granted(design, acc_bits)
     announce = on_layer or (lambda name: None)
     if by_layer:
         only = () if by_layer is True else tuple(by_layer)
@@ -285,7 +274,7 @@ def firmware_types(model, acc_bits="trained") -> list[dict]:
     """
     from a2q_keras.report.tables import accumulator_rows
 
-    program, proof = _granted_or_trained(model, acc_bits)
+    program, proof = granted(model, acc_bits)
     return [
         {key: ours[key] for key in ("layer", "k", "channels", "weight_bits", "input")}
         | {"auto": theirs.auto, "bit_exact": theirs.bit_exact, "needed": ours["needed_bits"], "asked": ours["acc_bits"]}
@@ -327,18 +316,18 @@ def cosim(
 ) -> CosimReport:
     """Run the firmware of a model and compare every layer and output with the integer program, by equality of codes.
 
-    x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`, or "trained" for the widths
-    the layers were made with.  trace: the report lists every layer with the types on both sides and its first
-    difference.  settings: backend, io_type, strategy, reuse_factor and so on, as in `to_hls`.  engines: "csim"
-    (hls4ml's firmware), "rtl" (the Verilog of `to_rtl`, simulated by Verilator or CXXRTL; rtl={"style": ..., ...} are
-    its options), "testbench", "vitis", "vivado".  A Keras model's own forward pass is compared, too, as engine "keras",
-    where every accumulator needs 24 bits or less (above that float32 is not exact).
+    x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`. trace: the report lists every
+    layer with the types on both sides and its first difference.  settings: backend, io_type, strategy, reuse_factor and
+    so on, as in `to_hls`. engines: "csim" (hls4ml's firmware), "rtl" (the Verilog of `to_rtl`, simulated by Verilator
+    or CXXRTL; rtl={"style": ..., ...} are its options), "testbench", "vitis", "vivado". A Keras model's own forward
+    pass is compared, too, as engine "keras", where every accumulator needs 24 bits or less (above that float32 is not
+    exact).
 
     Raises AccumulatorOverflowError where the widths are not proven, ToolMissingError without g++, and what `to_hls`
     raises.  A difference is not raised but in the report: `.ok`, `.first`.
     """
     program, references = _with_references(model)
-    program, _ = _granted_or_trained(program, acc_bits)
+    program, _ = granted(program, acc_bits)
     config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
     if trace:
         hls_layers.plan(program, config)  # what it cannot list is refused before anything runs
@@ -358,7 +347,7 @@ def cosim_many(
     Raises AccumulatorOverflowError where the widths are not proven, and ConfigurationError for a setting that is not
     supported, before anything is built.
     """
-    program, _ = _granted_or_trained(model, acc_bits)
+    program, _ = granted(model, acc_bits)
     jobs = {
         name: many.Job(program, HlsConfig(**settings), x, n_random) for name, settings in dict(configurations).items()
     }
@@ -382,7 +371,6 @@ def print_accumulator_stats(model, acc_bits="trained"):
     """Print a table of the accumulators: bits asked, needed, taken by hls4ml, sparsity.  Returns the certificate."""
     from a2q_keras.report.tables import accumulator_table, show
 
-    program = integer_model(model)
-    proof = certify(program, trained_acc_bits(program) if acc_bits == "trained" else acc_bits)
+    proof = certify(model, acc_bits)
     show(accumulator_table(proof))
     return proof

@@ -29,6 +29,16 @@ def test_to_hls_gives_every_accumulator_the_asked_width(acc_bits, widths):
     assert accum_widths(a2q.to_hls(two_layers(), acc_bits)) == widths
 
 
+def test_the_trained_widths_are_those_the_layers_were_made_with():
+    assert accum_widths(a2q.to_hls(two_layers(14), "trained")) == {"first": 14, "second": 14}
+    model = two_layers(14)
+    model.get_layer("second").acc_bits = 4
+    model.get_layer("second").method = "none"
+    assert a2q.certify(model).ok and not a2q.certify(model, "trained").ok
+    with pytest.raises(AccumulatorOverflowError, match="second"):
+        a2q.to_hls(model, "trained")
+
+
 def test_to_hls_without_widths_takes_the_smallest_certified_ones():
     model = two_layers()
     assert accum_widths(a2q.to_hls(model, acc_bits=None)) == a2q.certify(model).acc_bits
@@ -128,6 +138,17 @@ def test_a_trace_that_hls4ml_has_no_layers_for_is_refused_before_anything_runs(m
     monkeypatch.setattr(pipeline.cosim_run, "cosim", lambda *args: pytest.fail("it ran"))
     with pytest.raises(UnsupportedLayerError, match="layer 'fc1' sums tiles of 4 products .* hls4ml has one"):
         pipeline.cosim(tiled(mlp(), 4), engines=("rtl",), trace=True)
+
+
+ORDERS = ["import a2q_keras, keras", "import keras, a2q_keras", "import a2q_keras, qkeras, keras"]
+
+
+@pytest.mark.parametrize("imports", [*ORDERS, "from a2q_keras.layers.conv import A2QConv1D; import keras"])
+def test_keras_loads_our_layers_once_the_package_is_imported(imports, tmp_path):
+    two_layers().save(tmp_path / "m.keras")
+    code = f"{imports}; print(keras.saving.load_model({str(tmp_path / 'm.keras')!r}).name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "two_layers\n", done.stderr[-2000:]
 
 
 def test_load_model_needs_no_other_import(tmp_path):

@@ -22,17 +22,15 @@ def certificate(path: Path, acc_bits: str | None):
     from a2q_keras import pipeline
 
     found = program(path)
-    return pipeline.certify(found, widths(found, acc_bits))
+    return pipeline.certify(found, widths(acc_bits))
 
 
-def widths(model, text: str | None):
+def widths(text: str | None):
     """The acc_bits argument of the API for what was written on the command line."""
     if text in (None, "min"):
         return None
     if text == "trained":
-        from a2q_keras import pipeline
-
-        return pipeline.trained_acc_bits(model)
+        return text
     try:
         return int(text)
     except ValueError:

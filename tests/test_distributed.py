@@ -19,6 +19,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 import keras
+from qkeras import QActivation
 import a2q_keras as a2q
 from tests.models import inputs, two_layers
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -33,6 +34,16 @@ for method in ("exact", "a2q+"):
     assert (first.held.numpy()[-1] == 8).all() if method == "exact" else not hasattr(first, "held")
     assert a2q.certify(model, 9).ok
     assert np.array_equal(a2q.integer_model(model).run(x), np.asarray(model(x)))
+    assert np.array_equal(a2q.integer_model(model).run(x), model.predict(x, batch_size=16, verbose=0))
+with strategy.scope():
+    layers = a2q.A2QConv2DBatchnorm(4, 3, acc_bits=12, weight_bits=4, momentum=0.9), keras.layers.Flatten()
+    model = keras.Sequential([keras.Input((6, 6, 2)), QActivation("quantized_relu(4,0)"), *layers])
+    model.compile("adam", "mse", jit_compile=False)
+x = np.random.default_rng(0).random((64, 6, 6, 2), np.float32) ** np.arange(64, dtype=np.float32).reshape(64, 1, 1, 1)
+model.fit(x, np.ones((64, 64), np.float32), batch_size=32, epochs=4, verbose=0)
+assert np.array_equal(a2q.integer_model(model).run(x), model.predict(x, verbose=0))
+moving = model.layers[1].batchnorm.moving_mean.value.values
+assert np.array_equal(*(part.numpy() for part in moving)) and moving[0].numpy().any()
 print("done")
 """
 

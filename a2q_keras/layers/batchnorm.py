@@ -41,6 +41,14 @@ BATCHNORM = (
 )
 
 
+class _Statistics(keras.layers.BatchNormalization):
+    """A batch norm whose replicas under tf.distribute share the mean of their moving statistics, and so the codes."""
+
+    def add_weight(self, *args, trainable=True, **kwargs):
+        aggregation = {} if trainable else {"aggregation": "mean"}
+        return super().add_weight(*args, trainable=trainable, **aggregation, **kwargs)
+
+
 class FoldedBatchnorm(AccumulatorAware):
     """Mixin over an accumulator-aware layer: the arguments of keras.layers.BatchNormalization, ema_freeze_delay and
     folding_mode; `layer.batchnorm` holds the batch norm's variables."""
@@ -55,7 +63,7 @@ class FoldedBatchnorm(AccumulatorAware):
                 f"layer {self.name!r}: folding_mode={folding_mode!r} is unknown; allowed are {', '.join(FOLDING_MODES)}"
             )
         self.ema_freeze_delay, self.folding_mode = ema_freeze_delay, folding_mode
-        self.batchnorm = keras.layers.BatchNormalization(**batchnorm, name="batchnorm")
+        self.batchnorm = _Statistics(**batchnorm, name="batchnorm")
 
     def build(self, input_shape):
         outputs = self.compute_output_shape(input_shape)
@@ -127,8 +135,8 @@ class FoldedBatchnorm(AccumulatorAware):
         momentum, moved = self.batchnorm.momentum, []
         for variable, found in zip((self.batchnorm.moving_mean, self.batchnorm.moving_variance), batch):
             old, found = ops.convert_to_tensor(variable), ops.stop_gradient(found)
-            moved.append(ops.where(learning, old * momentum + found * (1 - momentum), old))
-            variable.assign(moved[-1])
+            variable.assign(ops.where(learning, old * momentum + found * (1 - momentum), old))
+            moved.append(ops.convert_to_tensor(variable))
         return moved
 
     def get_config(self):

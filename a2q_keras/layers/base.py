@@ -15,7 +15,7 @@ from a2q_keras.layers.inputs import ReadsInputs
 from a2q_keras.layers.search import held_shape, nothing_held, search_when_due
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.quantizers import weights
-from a2q_keras.quantizers.pow2 import exp2
+from a2q_keras.quantizers.pow2 import LEAST, MOST, exp2
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
@@ -90,9 +90,9 @@ class AccumulatorAware(ReadsInputs):
             )
 
     def _refuse_what_is_not_exact(self):
-        if self.compute_dtype != "float32":
+        if self.compute_dtype != "float32" or getattr(self, "quantization_mode", None):
             raise ConfigurationError(
-                f"layer {self.name!r}: dtype {self.compute_dtype} cannot hold exact sums; use float32"
+                f"layer {self.name!r}: dtype {self.dtype_policy.name} cannot hold exact sums; use float32"
             )
         if getattr(self, "lora_rank", None):
             raise ConfigurationError(f"layer {self.name!r}: lora_rank={self.lora_rank} has no bound here; leave it out")
@@ -170,9 +170,14 @@ class AccumulatorAware(ReadsInputs):
             self.held.assign(nothing_held(self.held.shape, scale_may_move))
 
     def set_float_weights(self, kernel, bias=None):
-        """Start from the weights of a float layer: take them over and fit the scale to them."""
+        """Start from the weights of a float layer: take them over and fit the scale to them.
+
+        Raises ConfigurationError for a bias where the layer has none.
+        """
+        if bias is not None and not self.use_bias:
+            raise ConfigurationError(f"layer {self.name!r} has no bias to give weights to; build it with use_bias=True")
         self.set_kernel(kernel)
-        if self.use_bias and bias is not None:
+        if bias is not None:
             self.bias.assign(bias)
         self.fit_scale()
         if self.method == "a2q+":
@@ -220,7 +225,7 @@ class AccumulatorAware(ReadsInputs):
     def call(self, inputs, training=None):
         if self.input_quantizer is not None:
             inputs = self.input_quantizer(inputs)
-        outputs = self._outputs(inputs, training)
+        outputs = self._outputs(inputs, training and self.trainable)  # a frozen layer keeps its codes
         return outputs if self.activation is None else self.activation(outputs)
 
     def _outputs(self, inputs, training):
@@ -311,9 +316,11 @@ class AccumulatorAware(ReadsInputs):
         The codes are those of the forward pass, batch norm folded in.  Raises WeightError for NaN or infinite weights.
         """
         self._float_weights()
+        frac = -round(float(np.clip(self._numpy("scale_log2"), LEAST, MOST)))
+        if self.method in weights.LEARNED_NORM:
+            self._numpy("norm_log2")
         kernel, bias = self.quantized_weights()
         bias = ops.zeros((self._channels,)) if bias is None else bias
-        frac = -int(np.rint(ops.convert_to_numpy(self.scale_log2)))
         values = (ops.convert_to_numpy(part).astype(np.float64) for part in (kernel, bias))
         codes = [part * 2.0**shift for part, shift in zip(values, (frac, frac + self.input_format.frac))]
         assert all((part == np.rint(part)).all() for part in codes), "quantized weights are not on their grid"

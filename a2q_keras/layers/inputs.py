@@ -54,7 +54,7 @@ class ReadsInputs:
 
     def get_build_config(self):
         """Keras builds a loaded layer before it is connected, so the format found upstream travels along."""
-        return super().get_build_config() | {"input_format": vars(self.input_format)}
+        return with_input_format(super().get_build_config(), self)
 
     def build_from_config(self, config):
         self._restore_input_format(config)
@@ -63,3 +63,8 @@ class ReadsInputs:
     def _restore_input_format(self, config):
         if self._input_format is None and "input_format" in config:
             self._input_format = FixedPoint(**config["input_format"])
+
+
+def with_input_format(build_config, layer: ReadsInputs):
+    """The build config of a layer with its input format; None before it is built."""
+    return build_config and build_config | {"input_format": vars(layer.input_format)}

@@ -7,6 +7,7 @@ import keras
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.base import AccumulatorAware, register
 from a2q_keras.layers.conv import A2QConv2D, A2QDepthwiseConv2D
+from a2q_keras.layers.inputs import with_input_format
 from a2q_keras.numerics.bounds import BIAS_SHARE
 from a2q_keras.quantizers.activations import format_of
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
@@ -123,7 +124,7 @@ class A2QSeparableConv2D(keras.layers.Layer):
         self.pointwise.build(self.depthwise.compute_output_shape(input_shape))
 
     def get_build_config(self):
-        return super().get_build_config() | {"input_format": vars(self.depthwise.input_format)}
+        return with_input_format(super().get_build_config(), self.depthwise)
 
     def build_from_config(self, config):
         self.depthwise._restore_input_format(config)

@@ -186,6 +186,43 @@ def test_nan_weights_are_refused_by_name():
         layer.set_weights([np.full((6, 3), np.nan), np.zeros(3)])
 
 
+@pytest.mark.parametrize("variable, method", [("scale_log2", "exact"), ("norm_log2", "a2q")])
+def test_nan_in_the_trained_state_is_refused_by_name(variable, method):
+    layer = A2QDense(3, acc_bits=9, method=method, name="broken")
+    quantized_input(layer)
+    getattr(layer, variable).assign(np.nan * np.ones(getattr(layer, variable).shape))
+    with pytest.raises(WeightError, match=f"layer 'broken': its {variable} holds NaN or infinity"):
+        layer.integer_weights()
+
+
+def test_a_frozen_layer_keeps_its_codes():
+    layer = A2QDense(3, acc_bits=9, weight_bits=4)
+    model = quantized_input(layer)
+    model.add(keras.layers.Dense(1))
+    layer.kernel.assign(8 * layer.kernel)  # another scale would be better
+    layer.trainable, (codes, bias, frac) = False, layer.integer_weights()
+    model.compile("adam", "mse", jit_compile=False)
+    model.fit(np.ones((32, 6), np.float32), np.ones((32, 1), np.float32), batch_size=4, epochs=2, verbose=0)
+    after = layer.integer_weights()
+    assert np.array_equal(after[0], codes) and np.array_equal(after[1], bias) and after[2] == frac
+
+
+def test_unbuilt_it_is_serialized_as_keras_layers_are(tmp_path):
+    layer = keras.layers.TimeDistributed(A2QDense(4, input_quantizer="quantized_relu(4,0)"))
+    assert layer.get_config()["layer"]["config"]["units"] == 4
+    assert keras.saving.serialize_keras_object(A2QDense(4))["config"]["units"] == 4
+    model = keras.Sequential([A2QDense(4, input_quantizer="quantized_relu(4,0)")])
+    model.save(tmp_path / "m.keras")
+    assert keras.saving.load_model(tmp_path / "m.keras").layers[0].units == 4
+
+
+def test_a_bias_for_a_layer_without_is_refused():
+    layer = A2QDense(3, use_bias=False, name="plain")
+    quantized_input(layer)
+    with pytest.raises(ConfigurationError, match="layer 'plain' has no bias to give weights to"):
+        layer.set_float_weights(np.zeros((6, 3)), np.ones(3))
+
+
 def test_a2q_plus_starts_from_the_projection_onto_its_ball():
     layer = A2QDense(4, acc_bits=10, weight_bits=4, method="a2q+")
     quantized_input(layer, features=40)

@@ -16,7 +16,7 @@ import numpy as np
 from a2q_keras.errors import UnsupportedLayerError
 from a2q_keras.hls.settings import BACKENDS, HlsConfig
 from a2q_keras.hls.types import saturating
-from a2q_keras.integer.checks import check
+from a2q_keras.integer.checks import MOST_BITS, check
 from a2q_keras.integer.graph import (
     Add,
     AvgPool,
@@ -228,9 +228,24 @@ def _quantize(draft, op: Quantize):
     if saturating(op.format) == saturating(draft.formats[op.source]) and not isinstance(source, (Dense, Conv)):
         return op.source
     if draft.config.parallel or not isinstance(source, Reshape):
-        return draft.emit(op)
-    codes = draft.emit(replace(op, name=draft.fresh(op, "codes"), source=source.source))
+        return _shift(draft, op)
+    codes = _shift(draft, replace(op, name=draft.fresh(op, "codes"), source=source.source))
     return draft.emit(Reshape(op.name, codes, source.shape))
+
+
+def _shift(draft, op: Quantize):
+    """In steps, none of which shifts right by more bits than its source has: C simulation's `ap_fixed` aborts there.
+
+    The result is 0, as in one step: a shift by all bits leaves 0 or 1, and half of 1 is rounded to even.
+    """
+    source = draft.formats[op.source]
+    frac = source.frac - source.bits
+    rest = frac - op.format.frac
+    if rest <= 0:
+        return draft.emit(op)
+    wide = FixedPoint(min(max(rest, 2), MOST_BITS), frac, source.signed)  # some backends have no type of one bit
+    step = draft.emit(Quantize(draft.fresh(op, "step"), op.source, wide))
+    return _shift(draft, replace(op, source=step))
 
 
 def _max_pool(draft, op: MaxPool):

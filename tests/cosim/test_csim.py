@@ -8,8 +8,8 @@ from a2q_keras.cosim.compare import first_mismatch, mismatches, port
 from a2q_keras.cosim.run import golden
 from a2q_keras.errors import ConfigurationError, ToolFailedError, ToolMissingError
 from a2q_keras.hls.project import build
-from a2q_keras.hls.settings import HlsConfig
-from a2q_keras.integer.graph import Input, IntegerProgram, Quantize
+from a2q_keras.hls.settings import IO_TYPES, HlsConfig
+from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize, Reshape
 from a2q_keras.integer.run import trace
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.tools import GXX
@@ -92,6 +92,14 @@ class TestFirmware:
         assert first_mismatch(wanted, wanted, csim.run(alone, x, HlsConfig(output_dir=str(tmp_path / "kept")))) is None
         assert (tmp_path / "kept" / "firmware").is_dir()
 
+    @pytest.mark.parametrize("io_type", IO_TYPES)
+    def test_right_shifts_by_all_bits_of_the_source_and_more(self, io_type):
+        program, config = dead(), HlsConfig(io_type=io_type)
+        x = [np.concatenate(parts) for parts in zip(inputs(program, 40), vectors.off_grid_values(program, 40))]
+        wanted = golden(program, x, config)
+        assert {name for name in program.outputs if wanted[name].any()} == {"q_1"}  # more than half, in all bits
+        assert first_mismatch(wanted, wanted, csim.run(program, x, config)) is None
+
     def test_many_formats_side_by_side(self):
         program = branches()
         x = [np.concatenate(parts) for parts in zip(inputs(program, 200), vectors.off_grid_values(program, 200))]
@@ -119,6 +127,33 @@ def branches() -> IntegerProgram:
         nodes.append((Input(op.source, (4,), entry), op, Quantize(f"q_{i}", op.name, result)))
     inputs, ops, results = zip(*nodes)
     return IntegerProgram("branches", inputs, (*ops, *results), tuple(node.name for node in results))
+
+
+# bits and sign of the source, how many bits beyond them the shift goes, and what is quantized: a sum or an input
+DEAD = [
+    (7, True, 0, "sum"),
+    (3, False, 0, "input"),
+    (7, True, 1, "sum"),
+    (12, True, 1, "sum"),
+    (7, True, 6, "input"),
+    (1, False, 1, "input"),
+    (1, True, 2, "input"),
+    (4, False, 1, "input"),
+    (4, False, 70, "input"),
+]
+
+
+def dead() -> IntegerProgram:
+    """A requantization for each of DEAD, side by side in one firmware."""
+    eye, none, ops, entries = np.eye(6, dtype=np.int64), np.zeros(6, np.int64), [], []
+    for i, (bits, signed, beyond, kind) in enumerate(DEAD):
+        entries.append(Input(f"x_{i}", (3, 2), FixedPoint(bits, 2, signed)))
+        ops.append(Reshape(f"flat_{i}", f"x_{i}", (6,)))
+        if kind == "sum":
+            ops.append(Dense(f"sum_{i}", ops[-1].name, eye, none, FixedPoint(2, 0, True), bits))
+        result = FixedPoint(4, 2 - bits - beyond, signed=i % 2 == 0, symmetric=i % 4 == 0)
+        ops.append(Quantize(f"q_{i}", ops[-1].name, result))
+    return IntegerProgram("dead", tuple(entries), tuple(ops), tuple(f"q_{i}" for i in range(len(DEAD))))
 
 
 class TestFaultsAreSeen:

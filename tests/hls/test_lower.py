@@ -7,7 +7,7 @@ from a2q_keras.cosim.vectors import random_inputs
 from a2q_keras.errors import UnsupportedLayerError
 from a2q_keras.hls.lower import lower
 from a2q_keras.hls.settings import IO_TYPES, HlsConfig
-from a2q_keras.integer.graph import Conv, MaxPool, Pad
+from a2q_keras.integer.graph import Conv, Input, IntegerProgram, MaxPool, Pad, Quantize
 from a2q_keras.integer.run import trace
 from a2q_keras.numerics.formats import FixedPoint
 from benchmarks.firmware import ops
@@ -82,6 +82,21 @@ def test_accumulators_stay_as_wide_as_they_were():
     for name in ("conv2d dilation", "conv2d groups", "dense over volumes"):
         lowered = lower(PROGRAMS[name], HlsConfig(io_type="io_stream")).program
         assert [op.acc_bits for op in lowered.accumulator_ops] == [op.acc_bits for op in PROGRAMS[name].accumulator_ops]
+
+
+@pytest.mark.parametrize("io_type", IO_TYPES)
+@pytest.mark.parametrize("beyond, steps", [(0, 0), (1, 1), (62, 1), (63, 2), (200, 4)])
+@pytest.mark.parametrize("bits, signed", [(1, False), (3, False), (1, True), (4, True)])
+def test_no_quantizer_shifts_right_by_more_bits_than_its_source_has(bits, signed, beyond, steps, io_type):
+    source, result = FixedPoint(bits, 2, signed), FixedPoint(4, 2 - bits - beyond, True)
+    program = IntegerProgram("dead", (Input("x", (2**bits,), source),), (Quantize("q", "x", result),), ("q",))
+    lowered = lower(program, HlsConfig(io_type=io_type))
+    assert [lowered.owners.get(op.name) for op in lowered.program.ops] == ["q"] * steps + [None]
+    for op in lowered.program.ops:
+        before = lowered.program.formats[op.source]
+        assert before.frac - op.format.frac <= before.bits
+    inputs = [np.arange(source.lo, source.hi + 1)[None]]
+    assert np.array_equal(trace(lowered.program, inputs)["q"], trace(program, inputs)["q"])
 
 
 def test_three_spatial_axes_are_refused_by_name():

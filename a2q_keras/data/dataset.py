@@ -71,7 +71,8 @@ def load(name: str, data_dir=None, images: bool = False) -> Dataset:
         )
     x_train, y_train, x_test, y_test = _arrays(path) if path.is_file() else tfds.arrays(name, data_dir)
     x_train, x_test = (_values(x, images) for x in (x_train, x_test))
-    return Dataset(name, x_train, y_train.astype(np.int32), x_test, y_test.astype(np.int32))
+    y_train, y_test = (y.astype(np.int32).reshape(len(y), -1)[:, 0] for y in (y_train, y_test))  # or (samples, 1)
+    return Dataset(name, x_train, y_train, x_test, y_test)
 
 
 def _arrays(path: Path) -> list[np.ndarray]:

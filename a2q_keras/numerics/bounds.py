@@ -103,6 +103,8 @@ def acc_range(q, lo, hi, bias=0) -> tuple[np.ndarray, np.ndarray]:
     """
     check_range(lo, hi)
     q, bias, lo, hi = _channels(q), np.asarray(bias), int(lo), int(hi)
+    if bias.dtype.kind not in "iuO" or (bias.dtype.kind == "O" and not all(isinstance(b, int) for b in bias.flat)):
+        raise ConfigurationError(f"bias codes are whole numbers, an int or an integer array (C,); got {bias.dtype}")
     # Python integers where an int64 could overflow: the bound itself must not wrap.
     largest = float(np.abs(q.astype(np.float64)).sum(axis=0).max(initial=1)) * max(hi, -lo) + float(
         np.abs(bias.astype(np.float64)).max(initial=0)

@@ -36,12 +36,25 @@ def get_quantizer(identifier, argument: str):
 
 
 def get_activation(identifier):
-    """A Keras activation function or a QKeras quantizer object, whichever `identifier` names."""
+    """A Keras activation function or a QKeras quantizer object, whichever `identifier` names.
+
+    Raises ConfigurationError where it names none.
+    """
     if (isinstance(identifier, str) and "(" not in identifier) or identifier is None:
-        return keras.activations.get(identifier)
+        return _keras_activation(identifier)
     if isinstance(identifier, dict) and "class_name" not in identifier:
         return keras.activations.get(identifier)
     return get_quantizer(identifier, "activation")
+
+
+def _keras_activation(name):
+    try:
+        return keras.activations.get(name)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"activation={name!r} is unknown; give a name of Keras such as relu, or a QKeras quantizer such as "
+            "quantized_relu(4, 2)"
+        ) from error
 
 
 def serialize(quantizer):

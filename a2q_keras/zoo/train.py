@@ -33,7 +33,7 @@ def fit_superresolution(model, data, epochs, learning_rate=2e-3, batch_size=16, 
 
 def _fit(model, data, aims, pace, callbacks):
     (loss, metric), (epochs, learning_rate, batch_size) = aims, pace
-    steps = epochs * -(-len(data.x_train) // batch_size)
+    steps = max(epochs, 1) * -(-len(data.x_train) // batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(optimizer=keras.optimizers.Adam(schedule), loss=loss, metrics=[metric])
     return model.fit(

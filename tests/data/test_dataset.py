@@ -32,6 +32,15 @@ def test_pixels_from_a_file_are_flattened_and_scaled(tmp_path):
     assert np.array_equal(found.x_train, arrays()["x_train"].reshape(6, 16) / np.float32(256))
 
 
+def test_labels_in_a_column_are_labels(tmp_path):
+    given = arrays()
+    np.savez(
+        tmp_path / "tiny.npz", **given | {"y_train": given["y_train"][:, None], "y_test": given["y_test"][:, None]}
+    )
+    found = data.load("tiny", tmp_path)
+    assert np.array_equal(found.y_train, given["y_train"]) and np.array_equal(found.y_test, given["y_test"])
+
+
 def test_values_from_a_file_stay_as_they_are(tmp_path):
     np.savez(tmp_path / "tiny.npz", **arrays(np.float64))
     assert np.array_equal(data.load("tiny", tmp_path).x_test, arrays()["x_test"].reshape(2, 16))

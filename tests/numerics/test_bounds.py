@@ -118,6 +118,12 @@ def test_headroom_names_the_channel_whose_bias_does_not_fit():
         bounds.headroom(8, np.array([100, -200, 130]))
 
 
+@pytest.mark.parametrize("bias", [4.9, np.array([1.0]), np.array(["1"]), np.array([1.5], object)])
+def test_a_bias_that_is_no_code(bias):
+    with pytest.raises(ConfigurationError, match="bias codes are whole numbers"):
+        bounds.acc_range(np.ones((2, 1), int), 0, 15, bias)
+
+
 @pytest.mark.parametrize("value", [1, 65, 8.0, True, "8", None])
 def test_bits_that_are_not_allowed(value):
     with pytest.raises(ConfigurationError, match=r"acc_bits=.* is not allowed; give a whole number from 2 to 64"):

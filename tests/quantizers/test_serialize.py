@@ -47,3 +47,8 @@ def test_keras_activations_keep_their_names():
     assert get_activation("relu") is keras.activations.relu
     assert get_activation(None) is keras.activations.linear
     assert get_activation(keras.activations.softmax) is keras.activations.softmax
+
+
+def test_a_quantizer_without_its_bits_is_no_activation():
+    with pytest.raises(ConfigurationError, match=r"activation='quantized_relu' is unknown; give a name of Keras"):
+        get_activation("quantized_relu")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from numbers import Integral
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.integer.ops import (
@@ -28,11 +29,42 @@ from a2q_keras.numerics import bounds, tiles
 from a2q_keras.numerics.formats import FixedPoint, mean_format, sum_format, union_format
 
 MOST_BITS = 62  # of codes that nothing rounds before they are added: they are computed in 64 bits
+MOST_FRAC = 500  # between steps of 2**-500 and 2**500 every value is a float64
+MOST_CODES = 2**28  # of a tensor for one sample, 2 GiB
+LEAST = {"shape": 1, "window": 1, "strides": 1, "dilation": 1, "factors": 1, "pads": 0, "cuts": 0}
 
 
 def check(program, node) -> tuple[FixedPoint, tuple[int, ...]]:
     """(format, shape) of the tensor that `node` makes."""
-    return _CHECKS[type(node)](program, node)
+    _check_sizes(node)
+    format, shape = _CHECKS[type(node)](program, node)
+    for found in (format, getattr(node, "weight_format", format)):
+        if found.bits - found.signed > 63 or abs(found.frac) > MOST_FRAC:
+            raise ConfigurationError(
+                f"{node.name!r}: a format of {found.bits} bits with frac={found.frac}; allowed are 63 bits, 64 if "
+                f"signed, and -{MOST_FRAC} to {MOST_FRAC}; choose another format"
+            )
+    if prod(shape) > MOST_CODES:
+        raise ConfigurationError(f"{node.name!r}: a tensor of {shape}; allowed are {MOST_CODES} codes, make it smaller")
+    return format, shape
+
+
+def _check_sizes(node):
+    """Refuse a field of `LEAST` that is no tuple of whole numbers (pads and cuts: of pairs) or has one out of range."""
+    for field, least in LEAST.items():
+        found = getattr(node, field, ())
+        if not isinstance(found, (tuple, list)) or not all(_is_size(entry, least) for entry in found):
+            raise ConfigurationError(
+                f"{node.name!r}: {field} is {found}; allowed are {'' if least else 'pairs of '}whole numbers from "
+                f"{least} to {MOST_CODES}"
+            )
+
+
+def _is_size(entry, least) -> bool:
+    if not least and not (isinstance(entry, (tuple, list)) and len(entry) == 2):
+        return False
+    sizes = [entry] if least else entry
+    return all(isinstance(size, Integral) and least <= size <= MOST_CODES for size in sizes)
 
 
 def _input(program, node: Input):
@@ -61,7 +93,9 @@ def _conv(program, op: Conv):
 
 
 def _accumulator(program, op) -> FixedPoint:
-    if op.weights.size and (op.weights.min() < op.weight_format.lo or op.weights.max() > op.weight_format.hi):
+    if not op.weights.size:
+        raise ConfigurationError(f"layer {op.name!r}: weights of shape {op.weights.shape} are none; leave it out")
+    if op.weights.min() < op.weight_format.lo or op.weights.max() > op.weight_format.hi:
         raise ConfigurationError(f"layer {op.name!r}: a weight code is outside {op.weight_format}")
     if not 2 <= op.acc_bits <= 64:
         raise ConfigurationError(f"layer {op.name!r}: acc_bits is {op.acc_bits}; allowed are 2 to 64")
@@ -80,7 +114,8 @@ def _result_bits(op, source: FixedPoint) -> int:
 def _places(op, shape, extent) -> tuple[int, ...]:
     """How often a window of `extent` fits along each spatial axis of the padded source."""
     room = [size + sum(pads) - reach for size, pads, reach in zip(shape, op.pads, extent)]
-    if len(shape) != len(extent) + 1 or min(room) < 0 or min(op.strides) < 1:
+    ranks = {len(shape) - 1, len(extent), len(op.pads), len(op.strides)}
+    if len(ranks) > 1 or min(room, default=-1) < 0:
         raise ConfigurationError(f"{op.name!r}: a window of {tuple(extent)} does not fit into a tensor of {shape}")
     return tuple(free // stride + 1 for free, stride in zip(room, op.strides))
 
@@ -97,7 +132,10 @@ def _reshape(program, op: Reshape):
 
 def _max_pool(program, op: MaxPool):
     shape = program.shapes[op.source]
-    return program.formats[op.source], (*_places(op, shape, op.window), shape[-1])
+    places = _places(op, shape, op.window)
+    if any(min(_counts(op, shape, axis)) < 1 for axis in range(len(places))):
+        raise ConfigurationError(f"{op.name!r}: a window of {op.window} lies in the pads {op.pads}; make them smaller")
+    return program.formats[op.source], (*places, shape[-1])
 
 
 def _avg_pool(program, op: AvgPool):
@@ -111,14 +149,16 @@ def _avg_pool(program, op: AvgPool):
             f"{op.name!r}: windows of {bad[0]} values along an axis have no fixed-point mean; "
             "use windows of 1, 2, 4, 8, ... values without padding"
         )
-    return mean_format(program.formats[op.source], prod(op.window)), (*places, shape[-1])
+    return _countable(op, mean_format(program.formats[op.source], prod(op.window))), (*places, shape[-1])
 
 
-def _counts(op: AvgPool, shape, axis) -> set[int]:
+def _counts(op: MaxPool | AvgPool, shape, axis) -> set[int]:
     """How many values that are not padding the windows hold along one axis."""
-    size, (before, _), window, stride = shape[axis], op.pads[axis], op.window[axis], op.strides[axis]
-    starts = range(-before, size + sum(op.pads[axis]) - before - window + 1, stride)
-    return {min(start + window, size) - max(start, 0) for start in starts}
+    size, (before, after), window, stride = shape[axis], op.pads[axis], op.window[axis], op.strides[axis]
+    starts = range(-before, size + after - window + 1, stride)
+    # at most `size` windows overlap an edge; the many between, where pads and window are large, hold equally many
+    some = {*starts[:size], *starts[-size:], starts[len(starts) // 2]}
+    return {min(start + window, size) - max(start, 0) for start in some}
 
 
 def _add(program, op: Add):
@@ -130,7 +170,7 @@ def _add(program, op: Add):
 
 def _concatenate(program, op: Concatenate):
     shapes = [program.shapes[name] for name in op.sources]
-    others = {(*shape[: op.axis], *shape[op.axis + 1 :]) for shape in shapes}
+    others = {(len(shape), *shape[: op.axis], *shape[op.axis + 1 :]) for shape in shapes}
     if not shapes or not 0 <= op.axis < len(shapes[0]) or len(others) > 1:
         raise ConfigurationError(f"{op.name!r}: tensors of shapes {shapes} do not fit side by side along {op.axis}")
     shape = list(shapes[0])
@@ -162,7 +202,7 @@ def _crop(program, op: Crop):
     shape = program.shapes[op.source]
     _spatial(op, op.cuts, shape)
     left = [size - sum(cuts) for size, cuts in zip(shape, op.cuts)]
-    if min(left) < 1:
+    if min(left, default=1) < 1:
         raise ConfigurationError(f"{op.name!r}: cutting {op.cuts} off a tensor of {shape} leaves nothing")
     return program.formats[op.source], (*left, shape[-1])
 

@@ -50,6 +50,8 @@ def _refuse_raw(layer, kind, tensors):
 
 def _input(draft, layer, node):
     shape = _shape(node)
+    if None in shape:
+        raise UnsupportedLayerError(f"input {layer.name!r}: its shape {shape} is open; give keras.Input numbers")
     return Raw(layer.name, shape, shape)
 
 
@@ -155,8 +157,6 @@ def _activated(draft, layer, tensor):
 def _geometry(layer, window, dilation, node):
     """(strides, pads, dilation, groups), of which pooling layers use the first two."""
     shape = node.input_tensors[0].shape[1:-1]
-    if None in shape:
-        raise UnsupportedLayerError(f"layer {layer.name!r}: its input shape {shape} is open; give keras.Input numbers")
     strides, dilation = (tuple(map(int, part)) for part in (layer.strides, dilation))
     pads = tuple(_pads(layer.padding, *axis) for axis in zip(shape, window, strides, dilation))
     return strides, pads, dilation, int(getattr(layer, "groups", 1))
@@ -183,8 +183,6 @@ def _pool(record):
 def _global_pool(record):
     def pool(draft, layer, node, tensor):
         window = tuple(node.input_tensors[0].shape[1:-1])
-        if None in window:
-            raise UnsupportedLayerError(f"layer {layer.name!r}: its input shape is open; give keras.Input numbers")
         name = layer.name if layer.keepdims else f"{layer.name}_pool"
         made = draft.add(record(name, tensor.name, window, window, ((0, 0),) * len(window)))
         return made if layer.keepdims else draft.reshape(layer.name, made, _shape(node))

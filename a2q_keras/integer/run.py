@@ -6,7 +6,7 @@ the same reason tiles change no result; `inner_sums` has what their accumulators
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from weakref import WeakKeyDictionary
 
@@ -41,8 +41,9 @@ _MATRICES: WeakKeyDictionary[Dense | Conv, tuple[FixedPoint, np.ndarray]] = Weak
 def run(program: IntegerProgram, x):
     """Output values, float64 of shape (samples, *output shape); a list of them where there are several outputs.
 
-    x: values (samples, *input shape), or a list of such arrays in the order of `program.inputs`.
-    Raises ConfigurationError for a wrong shape or NaN.
+    x: values (samples, *input shape); with several inputs a list of such arrays in the order of `program.inputs`, or
+    a dict by input name.
+    Raises ConfigurationError for a wrong shape, unequal numbers of samples, NaN, and what is no real number.
     """
     outputs = _outputs(
         program,
@@ -55,7 +56,7 @@ def run(program: IntegerProgram, x):
 def run_codes(program: IntegerProgram, codes):
     """Output codes, int64, for input codes of shape (samples, *input shape); lists as in `run`.
 
-    Raises ConfigurationError for a wrong shape or a code outside the input format.
+    Raises ConfigurationError as `run` does, and for a code that is no whole number or outside the input format.
     """
     return _single(_outputs(program, as_inputs(program, codes), list))
 
@@ -74,10 +75,7 @@ def trace(program: IntegerProgram, codes: list) -> dict[str, np.ndarray]:
     """Codes of every tensor by name, for a list of input codes."""
     tensors = {}
     for node, given in zip(program.inputs, codes):
-        given = np.asarray(given, np.int64)
-        if given.size and (given.min() < node.format.lo or given.max() > node.format.hi):
-            raise ConfigurationError(f"input {node.name!r}: a code is outside {node.format}; use run() for values")
-        tensors[node.name] = given
+        tensors[node.name] = _whole(node, np.asarray(given))
     for op in program.ops:
         tensors[op.name] = _COMPUTE[type(op)](program, op, *(tensors[name] for name in sources(op)))
     return tensors
@@ -103,16 +101,51 @@ def _inner_sums(program, op, x):
     return whole.reshape(len(x), *program.shapes[op.name][:-1], *whole.shape[1:])
 
 
+def _whole(node: Input, codes: np.ndarray) -> np.ndarray:
+    """`codes` as int64, checked before the cast, which would cut or wrap them."""
+    if codes.dtype.kind not in "biu" and not (np.isfinite(codes) & (np.rint(codes) == codes)).all():
+        raise ConfigurationError(f"input {node.name!r}: a code is no whole number; use run() for values")
+    if codes.size and (int(codes.min()) < node.format.lo or int(codes.max()) > node.format.hi):
+        raise ConfigurationError(f"input {node.name!r}: a code is outside {node.format}; use run() for values")
+    return codes.astype(np.int64, copy=False)
+
+
 def as_inputs(program: IntegerProgram, x) -> list[np.ndarray]:
-    """`x` as a list with one array per input; raises ConfigurationError where number or shapes do not fit."""
-    arrays = list(x) if len(program.inputs) > 1 else [x]
-    if len(arrays) != len(program.inputs):
-        raise ConfigurationError(f"{program.name!r} has {len(program.inputs)} inputs, {len(arrays)} were given")
-    return [_shaped(node, np.asarray(array)) for node, array in zip(program.inputs, arrays)]
+    """`x`, as for `run`, as a list with one array per input.
+
+    Raises ConfigurationError where number, names or shapes do not fit, or an array holds no real numbers.
+    """
+    arrays = [_numbers(*given) for given in zip(program.inputs, _per_input(program, x))]
+    samples = {len(array) for array in arrays}
+    if len(samples) > 1:
+        found = ", ".join(f"{len(array)} for {node.name!r}" for node, array in zip(program.inputs, arrays))
+        raise ConfigurationError(f"{program.name!r}: the inputs differ in samples: {found}; give as many for each")
+    return arrays
 
 
-def _shaped(node: Input, array: np.ndarray) -> np.ndarray:
-    if array.shape[1:] != tuple(node.shape):
+def _per_input(program, x) -> list:
+    """The arrays in a list or a dict by input name."""
+    names = [node.name for node in program.inputs]
+    if isinstance(x, Mapping):
+        if set(x) != set(names):
+            raise ConfigurationError(f"{program.name!r} has the inputs {names}; got a dict of {list(x)}")
+        return [x[name] for name in names]
+    arrays = list(x) if len(names) > 1 and np.iterable(x) else [x]
+    if len(arrays) != len(names):
+        raise ConfigurationError(f"{program.name!r} has {len(names)} inputs, {len(arrays)} were given")
+    return arrays
+
+
+def _numbers(node: Input, given) -> np.ndarray:
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"input {node.name!r}: {error}; give one array of numbers") from error
+    if not np.can_cast(array.dtype, np.float64, "same_kind"):
+        raise ConfigurationError(
+            f"input {node.name!r}: an array of {array.dtype} was given; give real numbers, at most 64 bits each"
+        )
+    if array.ndim < 1 or array.shape[1:] != tuple(node.shape):
         raise ConfigurationError(
             f"input {node.name!r} has shape (samples, {', '.join(map(str, node.shape))}); got {array.shape}"
         )

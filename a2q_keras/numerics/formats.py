@@ -57,12 +57,17 @@ class FixedPoint:
     def quantize(self, values) -> np.ndarray:
         """int64 codes nearest to `values`, ties to even, saturated (AP_RND_CONV, AP_SAT).
 
-        Raises ConfigurationError where a value is NaN: it has no code.
+        Raises ConfigurationError where a value is NaN, which has no code, and for a format whose codes leave int64.
         """
+        if self.bits - self.signed > 63:
+            raise ConfigurationError(f"the codes of {self} do not fit 64 bits; use at most 63 bits, 64 if signed")
         scaled = np.asarray(values, np.float64) * 2.0**self.frac
         if np.isnan(scaled).any():
             raise ConfigurationError("an input value is NaN and has no fixed-point code; clean the data first")
-        return np.clip(np.rint(scaled), self.lo, self.hi).astype(np.int64)
+        codes = np.rint(scaled)
+        # beyond 53 bits lo and hi may lie between two floats: the floats within are clipped, the ends set as integers
+        inside = np.clip(codes, self.lo, np.nextafter(self.hi + 1.0, 0)).astype(np.int64)
+        return np.where(codes < self.hi, np.maximum(inside, self.lo), self.hi)
 
     def values(self, codes) -> np.ndarray:
         """float64 values of integer `codes`."""

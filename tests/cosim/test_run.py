@@ -10,6 +10,9 @@ from a2q_keras.cosim.compare import port
 from a2q_keras.cosim.run import cosim, golden, layer_traces
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.hls.settings import HlsConfig
+from a2q_keras.integer.export import export_with_tensors
+from a2q_keras.model import forward
+from tests.integer.test_export import deep_and_shallow
 from tests.programs import mlp, needs_gxx
 
 
@@ -62,6 +65,15 @@ def test_engines_write_into_folders_of_their_own(monkeypatch, tmp_path):
     )
     cosim(mlp(), engines=("spy",), n_random=3, config=HlsConfig(output_dir=str(tmp_path)))
     assert folders == [str(tmp_path / "spy" / "network"), str(tmp_path / "spy" / "layers_alone")]
+
+
+def test_keras_takes_the_inputs_in_the_order_of_the_program(engines):
+    model = deep_and_shallow()
+    program, tensors = export_with_tensors(model)
+    references = {"keras": forward.reference(model, tensors, program.formats)}
+    x = {"shallow": np.ones((3, 4)), "deep": np.zeros((3, 4))}
+    report = cosim(program, x, engines=("exact",), n_random=9, references=references)
+    assert report.ok and {part.engine for part in report.parts} == {"keras", "exact"}
 
 
 @pytest.mark.parametrize("wrong", [{"engines": ("verilog",)}, {"engines": ()}, {"n_random": 0}], ids=str)

@@ -14,6 +14,14 @@ from a2q_keras.numerics.formats import FixedPoint
 from tests.models import inputs, two_layers
 
 
+def deep_and_shallow():
+    """A model whose first input is read by fewer layers than its second."""
+    deep, shallow = keras.Input((4,), name="deep"), keras.Input((4,), name="shallow")
+    sums = A2QDense(4, acc_bits=12, weight_bits=4)(QActivation("quantized_bits(4,1,alpha=1)")(deep))
+    parts = [QActivation("quantized_bits(4,1,alpha=1)")(sums), QActivation("quantized_relu(3,1)")(shallow)]
+    return keras.Model([shallow, deep], keras.layers.Concatenate()(parts))
+
+
 def equal(model, x):
     return np.array_equal(export(model).run(x), model.predict(x, verbose=0))
 
@@ -111,6 +119,26 @@ def test_refused(case):
     make, words = REFUSED[case]
     with pytest.raises(UnsupportedLayerError, match=words):
         export(make())
+
+
+def test_inputs_stay_in_the_order_of_the_model():
+    model, x = deep_and_shallow(), [inputs(9, 4, seed=1), inputs(9, 4, seed=2)]
+    assert [node.name for node in export(model).inputs] == ["shallow", "deep"]
+    assert equal(model, x) and not np.array_equal(export(model).run(x), export(model).run(x[::-1]))
+
+
+def test_inputs_by_name():
+    model, (shallow, deep) = deep_and_shallow(), [inputs(9, 4, seed=1), inputs(9, 4, seed=2)]
+    named = keras.Model(dict(zip(("shallow", "deep"), model.inputs)), model.outputs[0])
+    x = {"shallow": shallow, "deep": deep}
+    assert np.array_equal(export(named).run(x), model.predict([shallow, deep], verbose=0)) and equal(named, x)
+
+
+def test_an_input_that_no_layer_reads_is_refused():
+    model = deep_and_shallow()
+    spare = keras.Model([model.inputs[0], keras.Input((3,), name="spare"), model.inputs[1]], model.outputs, name="m")
+    with pytest.raises(UnsupportedLayerError, match="model 'm': no layer reads its input 'spare'.*Model without it"):
+        export(spare)
 
 
 def test_two_formats_for_one_input_are_refused():

@@ -188,9 +188,9 @@ REFUSED = {
         "'p': windows of 3 values along an axis have no fixed-point mean",
     ),
     "an open shape": (
-        lambda: chain((None, 4), A2QConv1D(2, 3, name="c", **BITS)),
+        lambda: keras.Sequential([keras.Input((None, 4), name="x"), A2QDense(2, input_quantizer=RELU, **BITS)]),
         UnsupportedLayerError,
-        "layer 'c': its input shape .* is open; give keras.Input numbers",
+        r"input 'x': its shape \(None, 4\) is open; give keras.Input numbers",
     ),
 }
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.integer import run
-from a2q_keras.integer.graph import Dense, Input, IntegerProgram, Quantize
+from a2q_keras.integer.graph import Add, Dense, Input, IntegerProgram, Quantize
 from a2q_keras.numerics.formats import FixedPoint
 from tests.programs import mlp as example_mlp
 from tests.strategies import input_codes, mlp, programs, seeded
@@ -112,6 +112,69 @@ def test_input_that_does_not_fit():
         mlp().run_codes(np.full((1, 6), 16))
     with pytest.raises(ConfigurationError, match="NaN"):
         mlp().run(np.full((1, 6), np.nan))
+
+
+def two() -> IntegerProgram:
+    four = FixedPoint(4, 0, signed=False)
+    add = Add("sum", ("x", "y"))
+    return IntegerProgram("two", (Input("x", (2,), four), Input("y", (2,), four)), (add,), ("sum",))
+
+
+def test_a_dict_by_input_name():
+    x, y = np.array([[1, 2]]), np.array([[5, 7]])
+    assert two().run({"y": y, "x": x}).tolist() == two().run_codes({"x": x, "y": y}).tolist() == [[6, 9]]
+    assert mlp().run({"x": np.zeros((1, 6))}).shape == (1, 3)
+    with pytest.raises(ConfigurationError, match=r"'two' has the inputs \['x', 'y'\]; got a dict of \['x', 'z'\]"):
+        two().run({"x": x, "z": y})
+
+
+@pytest.mark.parametrize("samples", [(1, 3), (3, 2), (0, 1)])
+def test_unequal_numbers_of_samples_are_refused(samples):
+    words = f"'two': the inputs differ in samples: {samples[0]} for 'x', {samples[1]} for 'y'; give as many for each"
+    for run_program in (two().run, two().run_codes):
+        with pytest.raises(ConfigurationError, match=words):
+            run_program([np.zeros((n, 2), int) for n in samples])
+
+
+@pytest.mark.parametrize(
+    "codes, words",
+    [
+        ([[1.5] * 6], r"input 'x': a code is no whole number; use run\(\) for values"),
+        ([[np.nan] * 6], "no whole number"),
+        ([[np.inf] * 6], "no whole number"),
+        (np.full((1, 6), 2**64 - 1, np.uint64), "input 'x': a code is outside ufixed<4,0>"),
+        ([[1e30] * 6], "outside"),
+    ],
+)
+def test_codes_that_would_be_cut_or_wrapped_are_refused(codes, words):
+    with pytest.raises(ConfigurationError, match=words):
+        mlp().run_codes(codes)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ([[2**70] * 6], "input 'x': an array of object was given; give real numbers, at most 64 bits each"),
+        ([[1 + 2j] * 6], "an array of complex128"),
+        ([["3"] * 6], "an array of <U1"),
+        ("3", "an array of <U1"),
+        (None, "an array of object"),
+        ([[1, 2], [3]], "input 'x': .*inhomogeneous.*; give one array of numbers"),
+        (3, r"input 'x' has shape \(samples, 6\); got \(\)"),
+    ],
+)
+def test_what_is_no_array_of_real_numbers_is_refused(given, words):
+    for run_program in (mlp().run, mlp().run_codes):
+        with pytest.raises(ConfigurationError, match=words):
+            run_program(given)
+    with pytest.raises(ConfigurationError, match="'two' has 2 inputs, 1 were given"):
+        two().run(3)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.float32, np.float64])
+def test_whole_codes_of_any_type_are_taken(kind):
+    codes = np.eye(6)[:3].astype(kind)
+    assert np.array_equal(mlp().run_codes(codes), mlp().run_codes(codes.astype(np.int64)))
 
 
 def test_many_samples_are_run_some_at_a_time(monkeypatch):

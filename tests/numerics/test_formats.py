@@ -50,6 +50,21 @@ def test_special_values(value, code):
     assert FixedPoint(4, 2, signed=True).quantize(value) == code
 
 
+@pytest.mark.parametrize("signed, symmetric", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("bits", [53, 54, 55, 62, 63, 64])
+def test_saturation_is_exact_beyond_the_53_bits_of_a_float(bits, signed, symmetric):
+    format = FixedPoint(bits - (not signed), 0, signed, symmetric)
+    near = [float(format.hi), np.nextafter(format.hi, 0), 1e30, np.inf]
+    values = [*near, *(-value for value in near)]
+    wanted = [min(max(round(value) if abs(value) < 1e40 else value, format.lo), format.hi) for value in values]
+    assert format.quantize(values).tolist() == wanted
+
+
+def test_codes_beyond_64_bits_are_refused():
+    with pytest.raises(ConfigurationError, match="the codes of ufixed<64,64> do not fit 64 bits; use at most 63 bits"):
+        FixedPoint(64, 0, signed=False).quantize(1.0)
+
+
 def test_nan_has_no_code():
     with pytest.raises(ConfigurationError, match="NaN and has no fixed-point code"):
         FixedPoint(4, 2, signed=True).quantize([0.0, np.nan])

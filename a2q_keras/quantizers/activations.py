@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from a2q_keras.errors import UnsupportedLayerError
 from a2q_keras.numerics.formats import FixedPoint
 
@@ -27,6 +29,11 @@ def format_of(quantizer, where: str = "activation") -> FixedPoint:
     parts = [f"{key}={getattr(quantizer, key)}" for key in ("bits", "integer") if getattr(quantizer, key) % 1]
     if parts:
         raise UnsupportedLayerError(f"{where}: {name} with {', '.join(parts)} is no fixed point; give whole numbers")
+    if name == "quantized_relu" and isinstance(quantizer.integer, Integral) and quantizer.integer < 0:
+        raise UnsupportedLayerError(
+            f"{where}: QKeras cannot raise 2 to an int below 0, here integer={quantizer.integer} of quantized_relu; "
+            f"write integer={quantizer.integer}.0"
+        )
     return reader(quantizer)
 
 

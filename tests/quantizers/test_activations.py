@@ -39,7 +39,7 @@ def test_the_format_has_the_values_that_qkeras_produces(text):
         ("quantized_bits(4,1,alpha=1,keep_negative=0)", FixedPoint(4, 3, signed=False)),
         ("quantized_bits(4,1)", FixedPoint(4, 2, signed=True)),
         ("quantized_relu(4,1)", FixedPoint(4, 3, signed=False)),
-        ("quantized_relu(4,-2)", FixedPoint(4, 6, signed=False)),
+        ("quantized_relu(4,-2.0)", FixedPoint(4, 6, signed=False)),
         ("quantized_relu(3,6)", FixedPoint(3, -3, signed=False)),
     ],
 )
@@ -78,6 +78,13 @@ def test_other_arithmetic_is_refused_with_the_option_and_what_is_allowed(text):
 def test_parts_of_bits_are_refused(text):
     with pytest.raises(UnsupportedLayerError, match=r"layer 'act': .*=\d\.5 is no fixed point; give whole numbers"):
         format_of(qkeras.get_quantizer(text), "layer 'act'")
+
+
+def test_a_negative_int_that_qkeras_cannot_compute_is_refused():
+    words = r"layer 'act': QKeras cannot raise 2 to an int below 0, here integer=-1 .*; write integer=-1\.0$"
+    with pytest.raises(UnsupportedLayerError, match=words):
+        format_of(qkeras.get_quantizer("quantized_relu(4,-1)"), "layer 'act'")
+    assert format_of(qkeras.get_quantizer("quantized_bits(4,-1,alpha=1)")) == FixedPoint(4, 4, signed=True)
 
 
 def test_the_place_is_named():

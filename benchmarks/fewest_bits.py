@@ -25,8 +25,9 @@ NETWORKS = {  # what the files of accuracy.py are called, before and after "_fit
     "ResNet-8": ("cifar10", ""),
     "ResNet-8, 9 epochs": ("cifar10", "_epochs9_rate0.005"),
     "ResNet-8, 8 bits": ("cifar10_w8", ""),
+    "ResNet-8, 8 bits, 9 epochs": ("cifar10_w8", "_epochs9_rate0.005"),
 }
-NOT_FITTED = ("ResNet-8, 8 bits",)
+NOT_FITTED = ("ResNet-8, 8 bits", "ResNet-8, 8 bits, 9 epochs")
 SHARES = (0.992, 0.98, 0.95)
 METHODS = {
     "exact": "`exact`",

@@ -1,4 +1,4 @@
-"""Which module may import which: the table of STYLE.md, held against every import in the package."""
+"""Which module may import which: a table, held against every import in the package."""
 
 import ast
 import subprocess

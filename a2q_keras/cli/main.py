@@ -156,7 +156,7 @@ def quantize(
 @app.command()
 def convert(
     model: Model,
-    acc_bits: AccBits = "16",
+    acc_bits: AccBits = "trained",
     output_dir: Annotated[Path, typer.Option(help="Where the hls4ml project goes")] = Path("hls_projects/project"),
     part: Annotated[str | None, typer.Option(help="FPGA part")] = None,
     clock_period: Annotated[float, typer.Option(help="Clock period in ns")] = 5,
@@ -178,7 +178,7 @@ def convert(
     chosen = {"part": part} if part else {}
     chosen |= {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
     chosen |= {"clock_period": clock_period}
-    widths = source.widths(program, acc_bits)
+    widths = source.widths(acc_bits)
     program, proof = pipeline.granted(program, widths)
     if vectors:
         pipeline.export_project(program, output_dir, widths, n_random=vectors, **chosen)
@@ -220,7 +220,7 @@ def rtl(
     chosen |= _given(pe=pe, simd=simd, cycles=cycles)
     with _waiting("building the hardware") as status:
         told = {"on_op": lambda name: status.update(f"building the hardware: {name}")}
-        design = pipeline.to_rtl(program, source.widths(program, acc_bits), output_dir, style, **told, **chosen)
+        design = pipeline.to_rtl(program, source.widths(acc_bits), output_dir, style, **told, **chosen)
     timing = {None: "streams", 0: "combinational"}.get(design.latency, f"{design.latency} clock cycles")
     _say(f"{output_dir}: {design.top} in {len(design.sources)} files, {timing}", as_json)
     if as_json:
@@ -252,7 +252,7 @@ def resources(
         with _waiting("synthesising") as status:
             told = {"on_layer": lambda name: status.update(f"synthesising: {name}")}
             how = {"family": family, "dsp": dsp, "by_layer": by_layer, "by_module": by_module, "style": style}
-            report = pipeline.resources(program, acc_bits=source.widths(program, acc_bits), **how, **told)
+            report = pipeline.resources(program, acc_bits=source.widths(acc_bits), **how, **told)
     if as_json:
         _finish(report.to_dict(), True)
     else:
@@ -319,7 +319,7 @@ def cosim(
     loaded = pipeline.load_model(model)
     with _waiting("compiling and running the C simulation"):
         chosen = {"backend": backend, "io_type": io_type, "strategy": strategy, "reuse_factor": reuse_factor}
-        widths = source.widths(loaded, acc_bits)
+        widths = source.widths(acc_bits)
         chosen |= {"n_random": n_random, "output_dir": output_dir, "engines": engines.split(","), "trace": trace}
         chosen |= {"rtl": hardware}
         report = pipeline.cosim(loaded, acc_bits=widths, **chosen)

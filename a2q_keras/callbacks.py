@@ -78,13 +78,8 @@ class AccumulatorLogger(keras.callbacks.Callback):
                 logs[f"bias_at_limit/{layer.name}"] = _bias_at_limit(layer, bias)
 
 
-def needed_bits(layer) -> int:
-    """Accumulator bits that the worst channel of a layer needs, with tiles the worst inner accumulator."""
-    codes, bias, _ = layer.integer_weights()
-    return _needed_bits(layer, codes, bias)
-
-
 def _needed_bits(layer, codes, bias) -> int:
+    """Accumulator bits that the worst channel of a layer needs, with tiles the worst inner accumulator."""
     inputs, columns = layer.input_format, codes.reshape(-1, len(bias))
     return int(bounds.bits_for(*tiles.acc_range(columns, inputs.lo, inputs.hi, bias, layer.tile)).max())
 

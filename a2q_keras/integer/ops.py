@@ -17,6 +17,7 @@ from operator import index
 
 import numpy as np
 
+from a2q_keras.errors import ConfigurationError
 from a2q_keras.numerics.formats import FixedPoint
 
 
@@ -194,7 +195,10 @@ def sources(node: Input | Op) -> tuple[str, ...]:
 
 def _freeze_codes(op):
     for key in ("weights", "bias"):
-        codes = np.ascontiguousarray(getattr(op, key), dtype=np.int64)
+        given = np.asarray(getattr(op, key))
+        if given.dtype.kind not in "iub" and not (given == np.rint(given)).all():
+            raise ConfigurationError(f"layer {op.name!r}: its {key} are codes, whole numbers; got {given.dtype}")
+        codes = np.ascontiguousarray(given, dtype=np.int64)
         codes.flags.writeable = False
         object.__setattr__(op, key, codes)
     object.__setattr__(op, "acc_bits", index(op.acc_bits))

@@ -46,10 +46,10 @@ def quantizer(values, bits: int, percentile: float | None = None) -> str:
     >>> quantizer(np.array([0.0, 0.4, 0.9]), 4), quantizer(np.array([-1.5, 1.0]), 4)
     ('quantized_relu(4,0.0)', 'quantized_bits(4,1.0,alpha=1)')
     """
-    signed = bool(np.asarray(values).min(initial=0) < 0)
-    integer = integer_bits(values, bits, signed, percentile)
+    if np.asarray(values).min(initial=0) >= 0:
+        return relu(values, bits, percentile)
     # as a float, because QKeras cannot raise 2 to a negative integer
-    return f"quantized_bits({bits},{integer:.1f},alpha=1)" if signed else relu(values, bits, percentile)
+    return f"quantized_bits({bits},{integer_bits(values, bits, True, percentile):.1f},alpha=1)"
 
 
 def relu(values, bits: int, percentile: float | None = None) -> str:

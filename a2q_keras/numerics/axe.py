@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from a2q_keras.numerics import bounds, quantize
+from a2q_keras.numerics import bounds, projection, quantize
 from a2q_keras.numerics.running import Running, Target
 
 
@@ -52,13 +52,5 @@ def thresholds(w, target: Target, left) -> np.ndarray:
     found = []
     for tile in range(target.tiles(len(w))):
         part = quantize.centred(w[tile * step : (tile + 1) * step])
-        found.append(_threshold(np.abs(part), 2 * left[tile] / max(target.hi - target.lo, 1)))
+        found.append(projection.soft_threshold(np.abs(part), 2 * left[tile] / max(target.hi - target.lo, 1)))
     return np.stack(found)
-
-
-def _threshold(magnitude, radius) -> np.ndarray:
-    """t (C,) for which sum(max(magnitude - t, 0)) = radius, or 0 (Duchi et al. 2008)."""
-    falling = -np.sort(-magnitude, axis=0)
-    levels = (np.cumsum(falling, axis=0) - radius) / np.arange(1, len(magnitude) + 1)[:, None]
-    active = np.maximum((falling > levels).sum(axis=0), 1)
-    return np.maximum(np.take_along_axis(levels, active[None] - 1, axis=0)[0], 0)

@@ -31,13 +31,17 @@ def project_l1(w, radius) -> np.ndarray:
     if (radius < 0).any():
         raise ConfigurationError(f"radius={radius} is negative; an L1 ball has radius >= 0")
     magnitude = np.abs(w)
+    return np.sign(w) * np.maximum(magnitude - soft_threshold(magnitude, radius), 0)
+
+
+def soft_threshold(magnitude, radius) -> np.ndarray:
+    """The least t >= 0 per column for which sum(max(magnitude - t, 0)) <= radius (Duchi et al. 2008), float64 (C,)."""
+    if not len(magnitude):
+        return np.zeros(magnitude.shape[1])
     falling = -np.sort(-magnitude, axis=0)
-    counts = np.arange(1, len(w) + 1)[:, None]
-    thresholds = (np.cumsum(falling, axis=0) - radius) / counts
-    active = np.maximum((falling > thresholds).sum(axis=0), 1)
-    threshold = np.take_along_axis(thresholds, active[None] - 1, axis=0)
-    inside = magnitude.sum(axis=0) <= radius
-    return np.where(inside, w, np.sign(w) * np.maximum(magnitude - np.maximum(threshold, 0), 0))
+    levels = (np.cumsum(falling, axis=0) - radius) / np.arange(1, len(magnitude) + 1)[:, None]
+    active = np.maximum((falling > levels).sum(axis=0), 1)
+    return np.maximum(np.take_along_axis(levels, active[None] - 1, axis=0)[0], 0)
 
 
 def project_codes(u, weight_bits, acc_bits, lo, hi, bias=0) -> np.ndarray:

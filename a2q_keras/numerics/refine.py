@@ -17,12 +17,6 @@ SWAPPED_AT_ONCE = 2**15  # weights, as many as stay in a processor's cache from 
 LEAST_GAIN = 1e-9  # of the energy of an input: smaller gains are rounding errors
 
 
-def output_error(gram, pull, codes) -> np.ndarray:
-    """e(q) of every channel without its constant, float64 (C,)."""
-    q = np.asarray(codes, np.float64)
-    return ((gram @ q - 2 * pull) * q).sum(axis=0)
-
-
 def refine(gram, pull, codes, target: Target, bias, rounds=4) -> np.ndarray:
     """Codes (K, C) with an error not above that of `codes`, which must fit `target` with the bias codes (C,).
 

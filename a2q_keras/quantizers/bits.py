@@ -87,19 +87,9 @@ class a2q_bits(BaseQuantizer):
             return least
         # the largest weight saturates at most twofold, and a tight bound wants coarser codes
         exponents = least + ops.arange(-1.0, self.weight_bits + 1.0)
-        return ops.take(exponents, ops.argmin(self._errors(columns, exponents)))
-
-    def _errors(self, columns, exponents):
-        """||s q(w/s) - w||**2 of weights (K, C) for each exponent, all in one projection, which compiles faster."""
-        count, channels = exponents.shape[0], columns.shape[1]
-        wide, scale = ops.tile(columns, (1, count)), ops.repeat(exp2(exponents), channels)
-        u = wide * (1.0 / scale)
-        if self.method == "exact":
-            codes = weights.exact_codes(u, ops.zeros((count * channels,)), self.spec)
-        else:
-            codes = weights.nearest_codes(u, self.spec)
-        by_channel = ops.sum(ops.square(codes * scale - wide), axis=0)
-        return ops.sum(ops.reshape(by_channel, (count, channels)), axis=1)
+        bias = ops.zeros((columns.shape[1],))
+        errors = weights.scale_errors(columns, bias, exponents, self.method, self.spec)
+        return ops.take(exponents, ops.argmin(errors))
 
     def max(self):
         """The largest value, if the scale is fixed; else 1, as QKeras' quantizers with a scale of their own say."""

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from a2q_keras.errors import ConfigurationError
 from a2q_keras.integer import file, ops
 from a2q_keras.integer.certificate import Certificate, certify
 from a2q_keras.integer.graph import IntegerProgram
@@ -158,3 +159,11 @@ def test_a_convolution_survives_a_file(tmp_path):
     program.save(tmp_path / "net")
     loaded, codes = file.load(tmp_path / "net"), input_codes(program, 4)
     assert np.array_equal(loaded.run_codes(codes), program.run_codes(codes))
+
+
+@pytest.mark.parametrize("weights, bias", [([[1.9]], [0]), ([[1]], [0.5]), ([[np.nan]], [0])])
+def test_codes_that_are_no_whole_numbers_are_refused(weights, bias):
+    with pytest.raises(
+        ConfigurationError, match=r"layer 'd': its (weights|bias) are codes, whole numbers; got float64"
+    ):
+        ops.Dense("d", "x", weights, bias, FixedPoint(4, 0, signed=True), 12)

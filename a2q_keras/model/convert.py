@@ -115,6 +115,8 @@ def convert(
     integer bits chosen for least squared error on `data`; so does a capped ReLU (relu6, max_value), whose cap the
     largest code is then.  Sums of accumulators stay exact, a final softmax stays float.
 
+    Of QKeras layers the float weights are taken; kernels get `weight_bits`, biases the grid of the accumulator.
+
     data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
     input_bits, method, tile, least_act_bits; see `model.settings.LayerSettings`) by layer name, class name or class;

@@ -13,7 +13,7 @@ from keras import ops
 
 from a2q_keras.layers.separable import accumulator_parts
 from a2q_keras.model.fold import float_weights
-from a2q_keras.model.graph import Nodes, functional
+from a2q_keras.model.graph import Nodes, called, functional
 from a2q_keras.model.record import samples
 
 
@@ -98,7 +98,7 @@ def _walk(graph, arrays, visit):
             continue
         inputs = [values[id(tensor)] for tensor in node.input_tensors]
         visit(node, inputs if len(inputs) > 1 else inputs[0])
-        values[id(node.output_tensors[0])] = node.operation(inputs if len(inputs) > 1 else inputs[0])
+        values[id(node.output_tensors[0])] = called(node.operation, inputs)
         for tensor in node.input_tensors:
             left[id(tensor)] -= 1
             if not left[id(tensor)]:

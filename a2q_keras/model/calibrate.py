@@ -22,9 +22,11 @@ def integer_bits(values, bits: int, signed: bool = False, percentile: float | No
     bounds.check_bits("bits", bits, 1 + signed, 32)
     values = np.asarray(values, np.float64).ravel()
     values = values if signed else np.maximum(values, 0)
-    top = int(np.ceil(np.log2(max(np.abs(values).max(initial=0), 1e-6))))
+    if not values.any():
+        return 0  # no scale suits zeros better than another, and a tiny one would leave the next layer's bias no room
+    top = int(np.ceil(np.log2(max(np.abs(values).max(), 1e-6))))
     if percentile is not None:
-        reach = np.percentile(np.abs(values), percentile) if values.size else 0.0
+        reach = np.percentile(np.abs(values), percentile)
         return _covering(reach or 2.0 ** (top - bits), bits, signed)  # most values may be zero
     return min(range(top, top - bits, -1), key=lambda integer: _error(values, bits, integer, signed))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from a2q_keras.errors import ConfigurationError
+from a2q_keras.layers.upstream import is_sum
 
 
 def functional(model):
@@ -24,6 +25,13 @@ def functional(model):
 def between(inputs: list, outputs: list, name: str):
     """The functional model from inputs to outputs; one alone is no list, so that Keras takes an array for it."""
     return keras.Model(*(tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs)), name=name)
+
+
+def called(operation, inputs: list):
+    """What a layer, or the operation of `a + b`, makes of its inputs, tensors or arrays."""
+    if is_sum(operation):
+        return operation(*inputs)
+    return operation(inputs if len(inputs) > 1 else inputs[0])
 
 
 class Nodes:

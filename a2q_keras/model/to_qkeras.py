@@ -74,6 +74,8 @@ def _call(layer, *args, **kwargs):
         return _weighted(layer, args[0])
     if isinstance(layer, A2QActivation):
         return qkeras.QActivation(_quantizer(layer.learned_format), name=layer.name)(*args)
+    if not isinstance(layer, keras.layers.Layer):
+        return layer(*args, **kwargs)  # what `a + b` or a function of keras.ops makes
     twin = type(layer).from_config(layer.get_config())
     outputs = twin(*args, **kwargs)
     twin.set_weights(layer.get_weights())

@@ -78,9 +78,22 @@ def test_a_sum_may_be_written_with_a_plus():
     hidden = L.Dense(6, activation="relu")(x)
     model = keras.Model(x, L.Dense(2)(hidden + L.Dense(6)(hidden)))
     rows = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    ours = a2q.convert(model, data=rows)
-    assert "Add" in kinds(ours).values()
-    assert np.array_equal(a2q.integer_model(ours).run(rows), ours.predict(rows, verbose=0))
+    made = (
+        a2q.convert(model, data=rows),
+        a2q.convert(model, 12, 4, 4, data=rows, start="optq", least_act_bits=2),
+        a2q.convert(model, 12, 4, 4, data=rows, bias_correction=True),
+        a2q.quantize(model, rows, 12, 4, 4),
+    )
+    for ours in made:
+        assert "Add" in kinds(ours).values()
+        assert np.array_equal(a2q.integer_model(ours).run(rows), ours.predict(rows, verbose=0))
+
+
+def test_an_activation_that_is_always_zero_leaves_the_next_bias_its_room():
+    model = small(L.Flatten(), L.Dense(3, activation="relu", name="dead"), L.Dense(2, name="d"))
+    model.get_layer("dead").set_weights([-np.ones((192, 3)), np.zeros(3)])
+    model.get_layer("d").bias.assign([0.04, -0.04])
+    assert a2q.certify(a2q.convert(model, 12, 4, 4, data=IMAGES), 12).ok
 
 
 def test_a_converted_model_goes_on_training():

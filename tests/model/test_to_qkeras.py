@@ -61,6 +61,14 @@ def test_the_bias_of_a_layer_with_tiles_is_not_bound_to_their_width():
     assert np.abs(model.predict(x, verbose=0)).min() > 50
 
 
+def test_a_sum_written_with_a_plus_stays():
+    x = keras.Input((8,))
+    quantized = QActivation("quantized_relu(4,1)")(x)
+    model = keras.Model(x, a2q.A2QDense(3, name="a", **BITS)(quantized) + a2q.A2QDense(3, name="b", **BITS)(quantized))
+    rows = np.random.default_rng(0).random((16, 8), np.float32)
+    assert np.array_equal(a2q.to_qkeras(model).predict(rows, verbose=0), model.predict(rows, verbose=0))
+
+
 def test_qstats_show_every_layer(model, capsys):
     before = [keras.ops.convert_to_numpy(variable).copy() for variable in model.variables]
     a2q.print_qstats(model)

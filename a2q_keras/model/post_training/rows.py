@@ -12,7 +12,7 @@ from keras import ops
 
 from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.separable import A2QSeparableConv2D, accumulator_parts
-from a2q_keras.model.graph import Nodes
+from a2q_keras.model.graph import Nodes, called
 from a2q_keras.numerics.moments import Moments
 
 MOST_VALUES = 2**24  # float32 values of a layer's rows or outputs in one batch
@@ -182,4 +182,4 @@ def _run(layer, inputs: list[np.ndarray], shape) -> np.ndarray:
     """What a layer makes of its inputs, outputs of a shape (None, ...), some samples at a time."""
     size = max(MOST_VALUES // max(prod(each[1:]) for each in (shape, *(x.shape for x in inputs))), 1)
     batches = ([array[start : start + size] for array in inputs] for start in range(0, len(inputs[0]), size))
-    return np.concatenate([ops.convert_to_numpy(layer(x if len(x) > 1 else x[0])) for x in batches])
+    return np.concatenate([ops.convert_to_numpy(called(layer, x)) for x in batches])

@@ -5,6 +5,7 @@ Each takes a Keras model or an integer program.  Keras is imported only where a 
 
 from __future__ import annotations
 
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,20 @@ def load_model(path):
         raise
     except Exception as error:
         raise FileError(f"{path}: Keras cannot load it ({_reason(error)}); save it again with model.save") from error
+
+
+def save_model(model, path):
+    """Save a Keras model as a .keras file, whole or not at all.  Raises FileError where that fails."""
+    path = Path(path)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save(part)
+        part.replace(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error})") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _reason(error) -> str:

@@ -91,6 +91,22 @@ def test_loading_fits_no_scale_that_the_file_gives(tmp_path, monkeypatch):
         two_layers()
 
 
+def test_a_model_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "m.keras"
+    pipeline.save_model(two_layers(), path)
+    before = path.read_bytes()
+
+    def fails(self, part):
+        part.write_bytes(b"half")
+        raise OSError("disk full")
+
+    model = two_layers(seed=1)
+    monkeypatch.setattr(type(model), "save", fails)
+    with pytest.raises(FileError, match=r"m.keras: cannot be written \(disk full\)"):
+        pipeline.save_model(model, path)
+    assert path.read_bytes() == before and [found.name for found in path.parent.iterdir()] == ["m.keras"]
+
+
 @pytest.mark.parametrize("name, words", [("none.keras", "no such file"), ("bad.keras", "not a whole .keras file")])
 def test_load_refuses_by_name(tmp_path, name, words):
     (tmp_path / "bad.keras").write_bytes(b"PK\x03\x04 cut off")

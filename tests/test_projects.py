@@ -47,13 +47,25 @@ def test_another_program_is_told_file_by_file(design, tmp_path):
     "text, error, words",
     [
         ("{", FileError, "recipe.json: not JSON"),
+        ("\udcff", FileError, "recipe.json: not JSON"),
         ('{"network": "lenet", "colour": 1}', ConfigurationError, "a recipe has network, data, acc_bits"),
     ],
 )
 def test_a_bad_recipe_is_refused(design, text, error, words):
-    (design / project.RECIPE).write_text(text)
+    (design / project.RECIPE).write_text(text, errors="surrogateescape")
     with pytest.raises(error, match=words):
         project.read(design)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3"])
+def test_a_bad_manifest_is_refused(design, text):
+    (design / project.MANIFEST).write_text(text)
+    with pytest.raises(FileError, match="manifest.json: no manifest .*; build the design anew with --train"):
+        project.kept(design)
+
+
+def test_a_recipe_has_all_that_training_can_be_told(design, tmp_path):
+    assert project.read(design).training(tmp_path / "m.keras").output == tmp_path / "m.keras"
 
 
 def test_a_folder_without_recipe_is_refused(tmp_path):

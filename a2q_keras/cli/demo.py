@@ -50,7 +50,7 @@ def demo(settings: Settings, quiet: bool = False) -> dict:
     digits = data.digits()
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     float_model, model = _train(settings, digits, console)
-    model.save(settings.output_dir / "model.keras")
+    pipeline.save_model(model, settings.output_dir / "model.keras")
 
     program, proof = pipeline.granted(model, settings.acc_bits)
     if not quiet:

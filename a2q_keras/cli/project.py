@@ -34,6 +34,7 @@ class Recipe:
     input_bits: int | None = None
     method: str = "exact"
     start: str | None = None
+    least_act_bits: int | None = None
     float_epochs: int = 20
     epochs: int = 20
     seed: int = 0
@@ -54,7 +55,7 @@ def read(folder: Path) -> Recipe:
         raise FileError(f"{path}: no such file; give a folder with a recipe, such as hls_projects/digits_mlp_w4a4_p10")
     try:
         return Recipe(**json.loads(path.read_text()))
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # also of bytes that are no text
         raise FileError(f"{path}: not JSON ({error})") from error
     except TypeError as error:
         known = ", ".join(entry.name for entry in fields(Recipe))
@@ -86,9 +87,14 @@ def rebuild(folder: Path, output: Path, anew: bool = False, quiet: bool = False)
 
 
 def kept(folder: Path) -> dict:
-    """The manifest that a design keeps, or nothing."""
+    """The manifest that a design keeps, or nothing.  Raises FileError where it cannot be read."""
     path = folder / MANIFEST
-    return json.loads(path.read_text()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise FileError(f"{path}: no manifest ({error}); build the design anew with --train") from error
 
 
 def hashes(output: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def quantize(model: Path, data: Path, output: Path, bits, method: str, **options
     """
     from a2q_keras import pipeline
 
-    if output.suffix != ".keras":
+    if output.suffix != ".keras" or output.is_dir():
         raise ConfigurationError(f"--output {output} is not allowed; Keras saves models in files called NAME.keras")
     if model.suffix != ".keras":
         raise ConfigurationError(f"{model} is no float Keras model; give a file that model.save('name.keras') wrote")
@@ -33,7 +34,7 @@ def quantize(model: Path, data: Path, output: Path, bits, method: str, **options
 
         quantized = pipeline.quantize(float_model, inputs, *bits, method, **options, on_layer=heard)
     pipeline.certify(quantized, "trained").raise_if_unsafe()
-    quantized.save(output)
+    pipeline.save_model(quantized, output)
     return layers
 
 
@@ -45,7 +46,7 @@ def load_inputs(path: Path) -> np.ndarray:
     try:
         found = np.load(path, allow_pickle=False)
         x = found if isinstance(found, np.ndarray) else found["x_train"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise FileError(
             f"{path}: no array of inputs ({error}); give a .npy file, or a .npz file with x_train"
         ) from error

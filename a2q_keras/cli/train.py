@@ -37,8 +37,10 @@ class Settings:
 
     def __post_init__(self):
         check_limits(self)
-        if self.output.suffix != ".keras":
-            raise ConfigurationError(f"--output {self.output} is not allowed; give a name that ends in .keras")
+        if self.output.suffix != ".keras" or self.output.is_dir():
+            raise ConfigurationError(
+                f"--output {self.output} is not allowed; give the name of a file that ends in .keras"
+            )
 
 
 def train(settings: Settings, quiet: bool = False) -> dict:
@@ -53,7 +55,6 @@ def train(settings: Settings, quiet: bool = False) -> dict:
     from a2q_keras.zoo.train import fit, score
 
     console = Console(stderr=True, quiet=quiet)
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(settings.seed)
     data, float_model = _start(settings)
     with epochs_shown(console, "float network", settings.float_epochs) as callback:
@@ -62,7 +63,7 @@ def train(settings: Settings, quiet: bool = False) -> dict:
     chosen = {name: getattr(settings, name) for name in names}
     with epochs_shown(console, f"A2Q, P={settings.acc_bits} ", settings.epochs) as callback:
         model = recipe.train(float_model, data, settings.epochs, callbacks=[callback], **chosen)
-    model.save(settings.output)
+    pipeline.save_model(model, settings.output)
     program = pipeline.integer_model(model)
     proof = pipeline.certify(program, settings.acc_bits)
     scores = {"float": score(float_model, data), "integer": score(program, data)}

@@ -70,9 +70,25 @@ def load(name: str, data_dir=None, images: bool = False) -> Dataset:
             f"or install tensorflow-datasets ({tfds.INSTALL}) and give one of its names"
         )
     x_train, y_train, x_test, y_test = _arrays(path) if path.is_file() else tfds.arrays(name, data_dir)
-    x_train, x_test = (_values(x, images) for x in (x_train, x_test))
-    y_train, y_test = (y.astype(np.int32).reshape(len(y), -1)[:, 0] for y in (y_train, y_test))  # or (samples, 1)
-    return Dataset(name, x_train, y_train, x_test, y_test)
+    pairs = [(x_train, y_train), (x_test, y_test)]
+    for x, y in pairs:
+        _check(x, y, path)
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise FileError(
+            f"{path}: samples of {x_train.shape[1:]} for training and {x_test.shape[1:]} for tests; give one"
+        )
+    return Dataset(name, *(part for x, y in pairs for part in (_values(x, images), y.ravel().astype(np.int32))))
+
+
+def _check(x, y, path):
+    """FileError unless there are samples of numbers, and a class number for each, which may stand in a column."""
+    whole = y.dtype.kind in "iub" or (y.dtype.kind == "f" and bool((y == np.rint(y)).all()))
+    if x.ndim < 1 or not x.size or x.dtype.kind not in "iufb":
+        raise FileError(f"{path}: inputs {x.dtype} of shape {x.shape}; give numbers (samples, ...)")
+    if y.shape not in ((len(x),), (len(x), 1)) or not whole or not 0 <= y.min() <= y.max() < 2**31:
+        raise FileError(
+            f"{path}: labels {y.dtype} of shape {y.shape} for {len(x)} samples; give a class number from 0 for each"
+        )
 
 
 def _arrays(path: Path) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ setting that is exact, and a notice says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -106,6 +107,10 @@ class HlsConfig:
         for factor in _each(self.reuse_factor):
             if type(factor) is not int or factor < 1:
                 raise ConfigurationError(f"reuse_factor is {factor!r}; give an integer of at least 1")
+        if not 0 < self.clock_period < float("inf"):
+            raise ConfigurationError(f"clock_period is {self.clock_period}; give nanoseconds above 0, such as 5")
+        if not re.fullmatch(r"[\w.-]+", self.part):
+            raise ConfigurationError(f"part is {self.part!r}; give a name such as {HlsConfig.part!r}")
         if not is_identifier(self.project_name):
             raise ConfigurationError(f"project_name is {self.project_name!r}; give a C++ name such as 'myproject'")
         _check_layer_options(self.layer_options)

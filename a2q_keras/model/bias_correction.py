@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from a2q_keras.errors import ConfigurationError
 from a2q_keras.layers.separable import accumulator_parts
 from a2q_keras.model.fold import float_weights
 from a2q_keras.model.graph import Nodes, called, functional
@@ -23,6 +24,8 @@ def correct_bias(model, float_model, data) -> dict[str, float]:
 
     float_model: the model that was converted; layers are matched by name.  data: as for `convert`.  Layers without bias
     or without a counterpart stay as they are.  The weights are projected anew around the biases, so the bound holds.
+
+    Raises ConfigurationError naming a layer whose outputs are not finite.
     """
     graph = functional(float_model)
     arrays = samples(graph, data)
@@ -75,6 +78,10 @@ def _correct(layers, inputs, reference: Reference) -> float:
     kernel, bias = last.quantized_weights()
     wanted = _mean_output(layers, reference.mean_input, reference.kernels, reference.bias)
     shift = wanted - _mean_output([last], ops.mean(inputs, axis=0), [kernel], bias)
+    if not np.isfinite(shift).all():
+        raise ConfigurationError(
+            f"layer {last.name!r} makes NaN or infinity on the calibration data; clean the data or the model"
+        )
     _bias(last).assign_add(shift)
     return float(np.abs(shift).max())
 

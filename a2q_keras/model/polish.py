@@ -111,9 +111,11 @@ class _Judge:
     def gradient(self, layer: _Codes) -> _Point:
         """With respect to the codes of a layer."""
         before, here = self.model.get_weights(), layer.latent()
-        self.model.train_on_batch(*self.data)
-        there = layer.latent()
-        self.model.set_weights(before)
+        try:
+            self.model.train_on_batch(*self.data)
+            there = layer.latent()
+        finally:
+            self.model.set_weights(before)
         return _Point(*((now - then) * step for now, then, step in zip(here, there, layer.steps)))
 
 

@@ -46,6 +46,26 @@ def test_values_from_a_file_stay_as_they_are(tmp_path):
     assert np.array_equal(data.load("tiny", tmp_path).x_test, arrays()["x_test"].reshape(2, 16))
 
 
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        ({"y_train": np.eye(6, dtype=int)}, r"labels int64 of shape \(6, 6\) for 6 samples; give a class number"),
+        ({"y_train": np.arange(6) + 0.9}, "labels float64 of shape"),
+        ({"y_train": np.arange(-1, 5)}, "labels int64"),
+        ({"y_test": np.array([0, 10**10])}, "labels int64"),
+        ({"y_test": np.array(["a", "b"])}, "labels <U1"),
+        ({"y_train": np.arange(5)}, r"of shape \(5,\) for 6 samples"),
+        ({"x_train": np.full((6, 4), "a")}, "inputs <U1 of shape"),
+        ({"x_test": np.zeros((0, 4, 4)), "y_test": np.zeros(0)}, r"of shape \(0, 4, 4\); give numbers"),
+        ({"x_test": np.zeros((2, 5, 4), np.uint8)}, r"samples of \(4, 4\) for training, of \(5, 4\) for tests"),
+    ],
+)
+def test_inputs_and_labels_that_are_none_are_refused(changed, words, tmp_path):
+    np.savez(tmp_path / "tiny.npz", **arrays() | changed)
+    with pytest.raises(FileError, match=rf"tiny\.npz: .*{words}"):
+        data.load("tiny", tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["without an array", "truncated", "empty"])
 def test_a_file_of_something_else_is_refused(kind, tmp_path):
     path = tmp_path / "tiny.npz"

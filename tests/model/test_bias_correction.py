@@ -75,3 +75,12 @@ def test_a_layer_with_its_own_batch_norm_takes_it_into_beta():
     correct_bias(ours, float_model, data)
     wanted, got = (made.predict(data, verbose=0).mean(axis=0) for made in (float_model, ours))
     assert np.abs(wanted - got).max() < 0.02 and np.array_equal(bias, layer.bias)
+
+
+def test_data_that_are_no_numbers_leave_the_biases_alone(model):
+    ours = a2q.convert(model, data=IMAGES, **BITS)
+    before, data = ours.get_weights(), IMAGES.copy()
+    data[0, 0, 0, 0] = np.nan
+    with pytest.raises(ConfigurationError, match="makes NaN or infinity on the calibration data"):
+        correct_bias(ours, model, data)
+    assert all(np.array_equal(*pair) for pair in zip(before, ours.get_weights()))

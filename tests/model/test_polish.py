@@ -139,6 +139,22 @@ def test_codes_that_do_not_fit_are_caught(monkeypatch):
     assert any(bounds.min_acc_bits(c.columns[:, None], f.lo, f.hi, c.bias) > 6 for c, f in formats)
 
 
+def test_weights_are_those_of_the_codes_after_an_interruption(monkeypatch):
+    model, x, y = trained("mlp")
+    step = keras.Model.train_on_batch
+
+    def interrupted(self, *data):
+        step(self, *data)
+        raise KeyboardInterrupt
+
+    before = [layer.integer_weights()[0] for layer in accumulator_layers(model)]
+    monkeypatch.setattr(keras.Model, "train_on_batch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        a2q.polish(model, x, y)
+    after = [layer.integer_weights()[0] for layer in accumulator_layers(model)]
+    assert all(np.array_equal(*pair) for pair in zip(before, after))
+
+
 class TestRefusals:
     def test_no_layer_of_its_own_codes(self):
         keras.utils.set_random_seed(0)

@@ -118,7 +118,7 @@ def test_train_saves_a_proven_model(network, data, measure, how, tmp_path):
         (("lenet", "digits", "--least-act-bits", "1"), "--least-act-bits 1 is not allowed; give a number from 2 to 16"),
         (
             ("lenet", "digits", "--output", "model.h5"),
-            "--output model.h5 is not allowed; give a name that ends in .keras",
+            "--output model.h5 is not allowed; give the name of a file that ends in .keras",
         ),
     ],
 )

@@ -57,7 +57,7 @@ def test_values_from_a_file_stay_as_they_are(tmp_path):
         ({"y_train": np.arange(5)}, r"of shape \(5,\) for 6 samples"),
         ({"x_train": np.full((6, 4), "a")}, "inputs <U1 of shape"),
         ({"x_test": np.zeros((0, 4, 4)), "y_test": np.zeros(0)}, r"of shape \(0, 4, 4\); give numbers"),
-        ({"x_test": np.zeros((2, 5, 4), np.uint8)}, r"samples of \(4, 4\) for training, of \(5, 4\) for tests"),
+        ({"x_test": np.zeros((2, 5, 4), np.uint8)}, r"samples of \(4, 4\) for training and \(5, 4\) for tests"),
     ],
 )
 def test_inputs_and_labels_that_are_none_are_refused(changed, words, tmp_path):

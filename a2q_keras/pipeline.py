@@ -5,7 +5,6 @@ Each takes a Keras model or an integer program.  Keras is imported only where a 
 
 from __future__ import annotations
 
-import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -81,15 +80,12 @@ def load_model(path):
 def save_model(model, path):
     """Save a Keras model as a .keras file, whole or not at all.  Raises FileError where that fails."""
     path = Path(path)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.keras")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        model.save(part)
-        part.replace(path)
+        with storage.replacing(path, ".keras") as part:
+            model.save(part)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error})") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _reason(error) -> str:
@@ -203,7 +199,7 @@ def to_hls(
     layers were made with, or None for the smallest safe ones.  strategy, reuse_factor: for all layers, or a dict by
     layer name with "*" for the others; where hls4ml would compute a layer wrong with them, it gets the nearest that are
     exact, with a warning.  layer_options: further hls4ml settings by layer name, such as {"conv":
-    {"ParallelizationFactor": 4}}; options: further arguments of hls4ml's `create_config`. output_dir=None takes a
+    {"ParallelizationFactor": 4}}; options: further arguments of hls4ml's `create_config`.  output_dir=None takes a
     temporary directory.
 
     Raises AccumulatorOverflowError where a width is not proven safe (it is never widened or clamped in silence),
@@ -247,7 +243,7 @@ def resources(
     What a vendor's tool counted is read by `read_resources`.
 
     design: what `to_rtl` returned, or a model or program: `to_rtl` then builds it with `acc_bits` and `options`.
-    family: "xcup" (UltraScale+) or "xc7" (7 series). dsp: whether multipliers may be used.  by_layer: of a model or
+    family: "xcup" (UltraScale+) or "xc7" (7 series).  dsp: whether multipliers may be used.  by_layer: of a model or
     program, each op is synthesised alone and the counts are added: for networks that are too large as a whole; or names
     of ops, of which only these are counted.  The report says which it is.  by_module: also the usage of each module of
     the design.  on_layer: is called with the name of each op before it.  A2Q_CACHE=FOLDER keeps reports there, by
@@ -331,12 +327,12 @@ def cosim(
 ) -> CosimReport:
     """Run the firmware of a model and compare every layer and output with the integer program, by equality of codes.
 
-    x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`. trace: the report lists every
-    layer with the types on both sides and its first difference.  settings: backend, io_type, strategy, reuse_factor and
-    so on, as in `to_hls`. engines: "csim" (hls4ml's firmware), "rtl" (the Verilog of `to_rtl`, simulated by Verilator
-    or CXXRTL; rtl={"style": ..., ...} are its options), "testbench", "vitis", "vivado". A Keras model's own forward
-    pass is compared, too, as engine "keras", where every accumulator needs 24 bits or less (above that float32 is not
-    exact).
+    x: input values to add to the random and worst-case inputs.  acc_bits: as in `to_hls`.  trace: the report lists
+    every layer with the types on both sides and its first difference.  settings: backend, io_type, strategy,
+    reuse_factor and so on, as in `to_hls`.  engines: "csim" (hls4ml's firmware), "rtl" (the Verilog of `to_rtl`,
+    simulated by Verilator or CXXRTL; rtl={"style": ..., ...} are its options), "testbench", "vitis", "vivado".  A Keras
+    model's own forward pass is compared, too, as engine "keras", where every accumulator needs 24 bits or less (above
+    that float32 is not exact).
 
     Raises AccumulatorOverflowError where the widths are not proven, ToolMissingError without g++, and what `to_hls`
     raises.  A difference is not raised but in the report: `.ok`, `.first`.

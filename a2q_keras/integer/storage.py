@@ -151,17 +151,24 @@ def write_text(path, text: str):
 
     Raises FileError where the file cannot be written; the old file is then untouched.
     """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "x", encoding="ascii") as stream:
+        with replacing(path) as temporary, open(temporary, "x", encoding="ascii") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, target)
     except OSError as error:
         raise FileError(
             f"{path} cannot be written ({error.strerror or error}); check the folder and its space"
         ) from error
+
+
+@contextlib.contextmanager
+def replacing(path, suffix: str = ".tmp") -> Iterator[Path]:
+    """A file beside `path`, with that suffix, that takes its place unless writing it fails; then it is gone."""
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{os.getpid()}{suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from math import prod
 
 import keras
-import numpy as np
 from keras import ops
 
 from a2q_keras.layers.base import register
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
-from a2q_keras.quantizers.pow2 import LEAST, MOST, exp2
+from a2q_keras.quantizers.pow2 import exp2, whole_exponent
 from a2q_keras.quantizers.ste import straight_through
 
 
@@ -41,8 +40,8 @@ class A2QActivation(keras.layers.Layer):
     @property
     def learned_format(self) -> FixedPoint:
         """The format of the codes now."""
-        integer = np.clip(ops.convert_to_numpy(self.integer), LEAST, MOST) if self.built else self.initial_integer
-        return FixedPoint(self.bits, self.bits - self.signed - int(np.rint(integer)), self.signed)
+        integer = whole_exponent(ops.convert_to_numpy(self.integer)) if self.built else self.initial_integer
+        return FixedPoint(self.bits, self.bits - self.signed - integer, self.signed)
 
     @property
     def step(self):

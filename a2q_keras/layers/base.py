@@ -15,7 +15,7 @@ from a2q_keras.layers.inputs import ReadsInputs
 from a2q_keras.layers.search import held_shape, nothing_held, search_when_due
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.quantizers import weights
-from a2q_keras.quantizers.pow2 import LEAST, MOST, exp2
+from a2q_keras.quantizers.pow2 import exp2, whole_exponent
 from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
@@ -316,7 +316,7 @@ class AccumulatorAware(ReadsInputs):
         The codes are those of the forward pass, batch norm folded in.  Raises WeightError for NaN or infinite weights.
         """
         self._float_weights()
-        frac = -round(float(np.clip(self._numpy("scale_log2"), LEAST, MOST)))
+        frac = -whole_exponent(self._numpy("scale_log2"))
         if self.method in weights.LEARNED_NORM:
             self._numpy("norm_log2")
         kernel, bias = self.quantized_weights()

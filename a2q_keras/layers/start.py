@@ -11,6 +11,7 @@ from keras import ops
 from a2q_keras.errors import A2QError
 from a2q_keras.numerics import bounds, quantize, tiles
 from a2q_keras.quantizers import weights
+from a2q_keras.quantizers.pow2 import whole_exponent
 
 _values_follow = ContextVar("values_follow", default=False)
 
@@ -59,7 +60,7 @@ def norm_log2(layer) -> np.ndarray:
 def from_projection(layer):
     """Method a2q+ starts from the Euclidean projection of the float weights; see `quantize.a2q_plus_start`."""
     (kernel, bias), spec = layer._float_weights(), layer.accumulator
-    exponent = round(float(ops.convert_to_numpy(layer.scale_log2)))
+    exponent = whole_exponent(ops.convert_to_numpy(layer.scale_log2))
     codes = quantize.codes_for_bias(bias, layer.input_format.frac - exponent)
     start = quantize.a2q_plus_start(kernel, 2.0**exponent, layer.acc_bits, spec.input.bits, spec.input.signed, codes)
     gain = layer._latent().gain

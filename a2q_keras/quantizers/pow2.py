@@ -13,6 +13,11 @@ LEAST, MOST = -96, 96
 POWERS = np.ldexp(np.float32(1), np.arange(LEAST, MOST + 1))
 
 
+def whole_exponent(exponent) -> int:
+    """The exponent that `exp2` takes for a number: rounded, ties to even, within +-96."""
+    return round(float(np.clip(exponent, LEAST, MOST)))
+
+
 def exp2(exponent):
     """2**round(exponent), exactly, as float32; the gradient is that of 2**exponent.  Exponents saturate at +-96."""
     exponent = ops.clip(exponent, LEAST, MOST)

@@ -106,7 +106,7 @@ def quantize(
     model,
     data,
     acc_bits=16,
-    weight_bits=8,
+    weight_bits=None,
     act_bits=8,
     method="gpfq",
     layers=None,

@@ -43,6 +43,17 @@ def test_weights_that_a_wide_accumulator_holds_stay():
     assert np.array_equal(constraint(kernel), kernel)
 
 
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_sums_of_more_units_than_float32_counts_are_checked_to_the_unit(beyond):
+    limit = (2**30 - 1) // 31  # units of weight behind inputs of 5 bits
+    codes = np.full((1200, 1), 28863)
+    codes[0] += limit + beyond - codes.sum()
+    bound = AccumulatorBound(31, "quantized_bits(16,15,alpha=1)", input_bits=5)(codes.astype(np.float32))
+    bound = keras.ops.convert_to_numpy(bound)
+    assert np.array_equal(bound, codes) == (not beyond)
+    assert (bounds.min_acc_bits(np.rint(bound).astype(np.int64), 0, 31) <= 31).all()
+
+
 X = np.random.default_rng(0).random((64, 6, 6, 2)).astype(np.float32)
 
 

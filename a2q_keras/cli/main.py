@@ -129,7 +129,9 @@ def quantize(
         Path, typer.Argument(help="Inputs for calibration (.npy, or .npz with x_train)", show_default=False)
     ],
     acc_bits: Annotated[int, typer.Option(help="Bits of every accumulator")] = 16,
-    weight_bits: Annotated[int, typer.Option(help="Bits of a weight")] = 8,
+    weight_bits: Annotated[
+        int | None, typer.Option(help="Bits of a weight; default: 8, of QKeras layers those that they have")
+    ] = None,
     act_bits: Annotated[int, typer.Option(help="Bits of an activation")] = 8,
     least_act_bits: LeastActBits = None,
     method: Annotated[str, typer.Option(help="gpfq, optq or exact")] = "gpfq",

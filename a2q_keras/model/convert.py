@@ -16,7 +16,7 @@ from a2q_keras.layers.upstream import input_format, is_sum
 from a2q_keras.model import calibrate
 from a2q_keras.model.absorb import absorbed
 from a2q_keras.model.bias_correction import correct_bias
-from a2q_keras.model.fold import float_weights
+from a2q_keras.model.fold import float_weights, kernel_quantizer
 from a2q_keras.model.graph import Nodes, between, functional
 from a2q_keras.model.post_training import activation_bits
 from a2q_keras.model.post_training.activation_bits import between_halves, front_name
@@ -86,6 +86,7 @@ MOVING = (
     ),
 )
 RELUS = ("relu", "relu6")
+WEIGHT_BITS = 8  # of layers that have no kernel quantizer
 START_SAMPLES = 1024
 KEEPING_INPUTS = ("Flatten", "Reshape", "Dropout")  # in front of the QActivation that a model may bring along
 
@@ -93,7 +94,7 @@ KEEPING_INPUTS = ("Flatten", "Reshape", "Dropout")  # in front of the QActivatio
 def convert(
     model,
     acc_bits=16,
-    weight_bits=8,
+    weight_bits=None,
     act_bits=8,
     method="exact",
     data=None,
@@ -115,7 +116,10 @@ def convert(
     integer bits chosen for least squared error on `data`; so does a capped ReLU (relu6, max_value), whose cap the
     largest code is then.  Sums of accumulators stay exact, a final softmax stays float.
 
-    Of QKeras layers the float weights are taken; kernels get `weight_bits`, biases the grid of the accumulator.
+    Layers of QKeras give their weights as they quantize them, and keep the bits of their kernels unless `weight_bits`
+    says otherwise (8 for float layers): with a quantizer of alpha=1, and where the accumulators have room, the model
+    computes what it did, but for the code -2**(bits - 1), which A2Q layers do not have, and biases, which are rounded
+    to the grid of the accumulator.
 
     data: inputs as for `model.predict`, or an iterable of batches x or (x, y); the first 512 samples are used.  It may
     be left out where QKeras quantizers are everywhere already.  layers: settings (acc_bits, weight_bits, act_bits,
@@ -249,7 +253,8 @@ class _Conversion:
         behind = self.nodes.batchnorm_behind(node)
         stands_for = node.output_tensors[0] if behind is None else behind.output_tensors[0]
         arguments = {key: value for key, value in layer.get_config().items() if key in KEPT}
-        arguments |= {key: getattr(settings, key) for key in ("acc_bits", "weight_bits", "method", "tile")}
+        arguments |= {key: getattr(settings, key) for key in ("acc_bits", "method", "tile")}
+        arguments["weight_bits"] = _own_bits(layer) if settings.weight_bits is None else settings.weight_bits
         if behind is not None or hasattr(layer, "get_folded_weights"):
             arguments["use_bias"] = True
         if isinstance(layer, keras.layers.SeparableConv2D):
@@ -326,6 +331,14 @@ def _check(node, nodes):
         )
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise UnsupportedLayerError(f"layer {layer.name!r}: data_format must be channels_last")
+
+
+def _own_bits(layer) -> int:
+    """Bits for the kernel of a layer by its QKeras quantizer."""
+    quantizer = kernel_quantizer(layer)
+    if quantizer is None or isinstance(quantizer, qkeras.quantized_po2):  # whose bits are those of an exponent
+        return WEIGHT_BITS
+    return min(max(quantizer.bits, 2), 16)
 
 
 def _name(tensor) -> str:

@@ -1,4 +1,4 @@
-"""The weights of float layers, with the batch norm behind them folded in."""
+"""The weights of float and QKeras layers, with the batch norm behind them folded in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
     """[kernel, bias] of a float Keras or QKeras layer, as `set_float_weights` takes them; bias None without one.
 
-    A separable convolution gives [depthwise kernel, pointwise kernel, bias].  batchnorm: the layer behind it, whose
+    Those of a QKeras layer are quantized as it computes with them.  A separable convolution gives
+    [depthwise kernel, pointwise kernel, bias].  batchnorm: the layer behind it, whose
     moving statistics are folded in: kernel * f, (bias - mean) * f + beta, f = gamma / sqrt(variance + epsilon).
     """
     *kernels, bias = _own_weights(layer)
@@ -22,10 +23,22 @@ def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
 
 def _own_weights(layer) -> list[np.ndarray | None]:
     if hasattr(layer, "get_folded_weights"):  # QKeras' layers with a batch norm of their own
-        return [_numpy(part) for part in layer.get_folded_weights()]
+        kernel, bias = layer.get_folded_weights()
+        return [_quantized(kernel_quantizer(layer), kernel), _quantized(layer.bias_quantizer_internal, bias)]
     names = ("depthwise_kernel", "pointwise_kernel", "kernel")
-    kernels = [_numpy(getattr(layer, name)) for name in names if hasattr(layer, name)]
-    return [*kernels, _numpy(layer.bias) if layer.use_bias else None]
+    kernels = [_quantized(kernel_quantizer(layer), getattr(layer, name)) for name in names if hasattr(layer, name)]
+    bias_quantizer = getattr(layer, "bias_quantizer_internal", None)
+    return [*kernels, _quantized(bias_quantizer, layer.bias) if layer.use_bias else None]
+
+
+def kernel_quantizer(layer):
+    """What a QKeras layer quantizes its kernel by, None for a layer that does not."""
+    own = getattr(layer, "depthwise_quantizer_internal", None)
+    return getattr(layer, "kernel_quantizer_internal", None) if own is None else own
+
+
+def _quantized(quantizer, variable) -> np.ndarray:
+    return _numpy(variable if quantizer is None else quantizer(keras.ops.convert_to_tensor(variable)))
 
 
 def channels(layer, kernel) -> tuple[int, ...]:

@@ -14,14 +14,15 @@ from a2q_keras.quantizers.weights import LEARNED_NORM
 class LayerSettings:
     """Bits and method of one converted layer.
 
-    acc_bits, weight_bits, method: as in `A2QDense`.  act_bits: of the layer's own activation.  input_bits: of the
-    quantizer that is put in front of the layer, if there is none; None: as an activation.  tile: products of an inner
-    accumulator, as in `A2QDense`.  least_act_bits: None, or how few bits (2 to 16) an activation may have instead of
-    act_bits, where these suit the accumulators behind it better.
+    acc_bits, weight_bits, method: as in `A2QDense`; weight_bits None: those of a QKeras layer's kernel quantizer, 8 for
+    other layers.  act_bits: of the layer's own activation.  input_bits: of the quantizer that is put in front of the
+    layer, if there is none; None: as an activation.  tile: products of an inner accumulator, as in `A2QDense`.
+    least_act_bits: None, or how few bits (2 to 16) an activation may have instead of act_bits, where these suit the
+    accumulators behind it better.
     """
 
     acc_bits: int = 16
-    weight_bits: int = 8
+    weight_bits: int | None = None
     act_bits: int = 8
     method: str = "exact"
     input_bits: int | None = None

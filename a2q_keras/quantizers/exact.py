@@ -87,7 +87,7 @@ def meet_exact_condition(codes, bias, spec: Accumulator):
 
     Of accumulators of more than 31 bits, in which sums are counted in larger units, it may ask a little too much.
     """
-    above, below = (ops.cast(ops.sum(ops.relu(side), axis=0), "int32") for side in (codes, -codes))
+    above, below = (ops.sum(ops.cast(ops.relu(side), "int32"), axis=0) for side in (codes, -codes))
     upward, downward = headroom(bias, spec)
     return ops.logical_and(_fit(above, below, upward, spec), _fit(below, above, downward, spec))
 

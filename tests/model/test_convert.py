@@ -187,23 +187,61 @@ def test_two_inputs_and_two_outputs():
     assert all(np.array_equal(*pair) for pair in zip(a2q.integer_model(ours).run(data), wanted))
 
 
-def test_a_qkeras_model_needs_no_data():
-    bits = "quantized_bits(4,0,alpha=1)"
+def qkeras_model(kernel, bias):
+    """Convolutions and a dense layer of plain QKeras, with biases and statistics as training leaves them."""
     model = small(
         qkeras.QActivation("quantized_relu(6,0)", name="entry"),
-        qkeras.QConv2D(4, 3, kernel_quantizer=bits, bias_quantizer=bits, name="conv"),
+        qkeras.QConv2D(4, 3, kernel_quantizer=kernel, bias_quantizer=bias, name="conv"),
         qkeras.QActivation("quantized_relu(4,1)"),
-        qkeras.QDepthwiseConv2D(3, depthwise_quantizer=bits, name="depthwise", activation="quantized_relu(4,1)"),
-        qkeras.QConv2DBatchnorm(3, 2, kernel_quantizer=bits, name="folded"),
+        qkeras.QDepthwiseConv2D(
+            3, depthwise_quantizer=kernel, bias_quantizer=bias, name="depthwise", activation="quantized_relu(4,1)"
+        ),
+        qkeras.QConv2DBatchnorm(3, 2, kernel_quantizer=kernel, bias_quantizer=bias, name="folded"),
         qkeras.QActivation("quantized_relu(4,1)"),
         L.Flatten(),
-        qkeras.QDense(2, kernel_quantizer=bits, name="head"),
+        qkeras.QDense(2, kernel_quantizer=kernel, bias_quantizer=bias, name="head"),
     )
-    ours = a2q.convert(model, acc_bits=14, weight_bits=4)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        if weight.name in ("bias", "beta", "moving_mean"):
+            weight.assign(rng.normal(0, 0.3, weight.shape))
+    return model
+
+
+def test_a_qkeras_model_needs_no_data():
+    bits = "quantized_bits(4,0,alpha=1)"
+    ours = a2q.convert(qkeras_model(bits, bits), acc_bits=14)
     assert kinds(ours) | {"conv": "A2QConv2D", "folded": "A2QConv2D", "head": "A2QDense"} == kinds(ours)
     assert isinstance(ours.get_layer("depthwise"), A2QDepthwiseConv2D)
     assert "depthwise" in kinds(ours) and "x_quantizer" not in kinds(ours)
     assert np.array_equal(a2q.integer_model(ours).run(IMAGES), ours.predict(IMAGES, verbose=0))
+
+
+def test_a_qkeras_model_computes_what_it_did_where_accumulators_are_wide():
+    model = qkeras_model("quantized_bits(4,0,1,alpha=1)", "quantized_bits(6,0,1,alpha=1)")
+    wanted = model.predict(IMAGES, verbose=0)
+    assert np.array_equal(a2q.convert(model, acc_bits=20).predict(IMAGES, verbose=0), wanted)
+    assert np.ptp(wanted) > 0.5 and not np.array_equal(a2q.convert(model, 7).predict(IMAGES, verbose=0), wanted)
+
+
+@pytest.mark.parametrize(
+    "quantizer, bits",
+    [
+        ("quantized_bits(5,0,alpha=1)", 5),
+        ("quantized_linear(6,0)", 6),
+        ("binary(alpha=1)", 2),
+        ("ternary(alpha=1)", 2),
+        ("quantized_bits(24,0,alpha=1)", 16),
+        ("quantized_po2(4)", 8),
+        (None, 8),
+        (a2q.quantizers.a2q_bits(3, acc_bits=12, input_bits=8), 3),
+    ],
+)
+def test_kernels_keep_the_bits_of_qkeras(quantizer, bits):
+    model = small(L.Flatten(), qkeras.QDense(3, kernel_quantizer=quantizer, name="dense"))
+    assert a2q.convert(model, data=IMAGES).get_layer("dense").weight_bits == bits
+    assert a2q.convert(model, weight_bits=7, data=IMAGES).get_layer("dense").weight_bits == 7
+    assert a2q.quantize(model, IMAGES).get_layer("dense").weight_bits == bits
 
 
 def test_weights_and_arguments_are_carried_over():

@@ -12,6 +12,8 @@ from a2q_keras.layers.separable import accumulator_layers
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.quantizers.accumulator import bias_limit
 
+LAST_EPOCH = 2**31 - 1
+
 
 class AccumulatorSchedule(keras.callbacks.Callback):
     """Sets the accumulator width of every accumulator-aware layer at the beginning of an epoch.
@@ -19,7 +21,7 @@ class AccumulatorSchedule(keras.callbacks.Callback):
     schedule: {epoch: acc_bits}, epochs counted from 0; between two entries the width stays.  layers: names of the
     layers that it is for, by default all.  A model that resumes at a later epoch starts with the width due there.
 
-    Raises ConfigurationError for a width outside 2 to 64 and for unknown layers.
+    Raises ConfigurationError for a width outside 2 to 64, an epoch that is none, and unknown layers.
     """
 
     def __init__(self, schedule: Mapping[int, int], layers=None):
@@ -27,7 +29,9 @@ class AccumulatorSchedule(keras.callbacks.Callback):
         if not schedule:
             raise ConfigurationError("the schedule is empty; give {epoch: acc_bits}, such as {0: 16, 3: 14, 6: 12}")
         self.schedule = {
-            int(epoch): bounds.check_bits(f"acc_bits of epoch {epoch}", bits, 2, bounds.MAX_ACC_BITS)
+            bounds.check_bits("the epoch of a schedule", epoch, 0, LAST_EPOCH): bounds.check_bits(
+                f"acc_bits of epoch {epoch}", bits, 2, bounds.MAX_ACC_BITS
+            )
             for epoch, bits in schedule.items()
         }
         self.layers = None if layers is None else tuple(layers)

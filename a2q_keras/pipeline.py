@@ -5,6 +5,7 @@ Each takes a Keras model or an integer program.  Keras is imported only where a 
 
 from __future__ import annotations
 
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -79,13 +80,27 @@ def load_model(path):
 
 def save_model(model, path):
     """Save a Keras model as a .keras file, whole or not at all.  Raises FileError where that fails."""
-    path = Path(path)
+    path = writable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with storage.replacing(path, ".keras") as part:
             model.save(part)
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error})") from error
+
+
+def writable(path) -> Path:
+    """`path`, in a folder that is there now.  Raises FileError where nothing can be written there.
+
+    What takes long asks before it starts.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error})") from error
+    if not os.access(path.parent, os.W_OK):
+        raise FileError(f"{path}: cannot be written (no right to write in {path.parent})")
+    return path
 
 
 def _reason(error) -> str:
@@ -304,8 +319,8 @@ def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0
     """
     program, proof = granted(model, acc_bits)
     folder = Path(output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     values = cosim_run.all_values(cosim_run.whole_bench(program, x, n_random, seed))
+    folder.mkdir(parents=True, exist_ok=True)
     package.write(program, values, HlsConfig(output_dir=str(folder), **settings))
     proof.save(folder / "certificate.json")
     program.save(folder / "program.a2q")
@@ -340,9 +355,10 @@ def cosim(
     program, references = _with_references(model)
     program, _ = granted(program, acc_bits)
     config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
+    engines = (engines,) if isinstance(engines, str) else tuple(engines)
     if trace:
         hls_layers.plan(program, config)  # what it cannot list is refused before anything runs
-    report = cosim_run.cosim(program, x, tuple(engines), n_random, seed, config, None, references, rtl or {})
+    report = cosim_run.cosim(program, x, engines, n_random, seed, config, None, references, rtl or {})
     return replace(report, layers=cosim_run.layer_traces(report, program, config)) if trace else report
 
 

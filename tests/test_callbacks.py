@@ -53,6 +53,8 @@ def test_a_schedule_for_some_layers_and_a_later_start():
     [
         (lambda: AccumulatorSchedule({}), "the schedule is empty; give {epoch: acc_bits}"),
         (lambda: AccumulatorSchedule({2: 1}), "acc_bits of epoch 2=1 is not allowed"),
+        (lambda: AccumulatorSchedule({1.5: 8}), "the epoch of a schedule=1.5 is not allowed"),
+        (lambda: AccumulatorSchedule({-1: 8}), "the epoch of a schedule=-1 is not allowed"),
         (
             lambda: fit(compiled(two_layers()), callbacks=[AccumulatorSchedule({0: 8}, layers=["third"])]),
             "the schedule names 'third', no accumulator-aware layer; those are first, second",

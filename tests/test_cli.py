@@ -140,6 +140,7 @@ BAD = {
     "a truncated program": (("stats", "cut.a2q"), "cut.a2q is not a whole a2q_keras integer program"),
     "NaN weights": (("stats", "nan.keras"), "layer 'first': its kernel holds NaN or infinity"),
     "a float layer": (("stats", "plain.keras"), "layer 'plain' .Dense. has no exact integer meaning"),
+    "vectors below zero": (("convert", "good.a2q", "--vectors", "-1"), "n_random=-1 is not allowed"),
     "an unknown part of convert": (("convert", "good.a2q", "--acc-bits", "6"), "AccumulatorOverflowError"),
 }
 
@@ -180,10 +181,18 @@ def test_demo_refuses_bad_settings_before_it_trains(option, value, monkeypatch, 
     assert lines[0].startswith(f"a2q: ConfigurationError: --{option} {value} is ")
 
 
-@pytest.mark.parametrize("command", ["demo", "convert good.a2q", "certify good.a2q --output"])
+@pytest.mark.parametrize(
+    "command", ["demo", "convert good.a2q", "certify good.a2q --output", "train jet_tagger digits --output"]
+)
 def test_a_folder_that_cannot_be_written_is_one_clear_line(command, files, monkeypatch, capfd):
     name, *rest = command.replace("good.a2q", str(files / "good.a2q")).split()
-    target = ["/proc/never"] if rest and rest[-1] == "--output" else ["--output-dir", "/proc/never"]
+    target = (
+        ["/proc/never/a.keras"]
+        if name == "train"
+        else ["/proc/never"]
+        if rest and rest[-1] == "--output"
+        else ["--output-dir", "/proc/never"]
+    )
     monkeypatch.setattr(sys, "argv", ["a2q", name, *rest, *target])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -182,7 +182,7 @@ def convert(
     chosen |= {"clock_period": clock_period}
     widths = source.widths(acc_bits)
     program, proof = pipeline.granted(program, widths)
-    if vectors:
+    if vectors != 0:
         pipeline.export_project(program, output_dir, widths, n_random=vectors, **chosen)
     else:
         pipeline.to_hls(program, widths, output_dir=output_dir, **chosen).write()

@@ -25,6 +25,7 @@ def quantize(model: Path, data: Path, output: Path, bits, method: str, **options
         raise ConfigurationError(f"--output {output} is not allowed; Keras saves models in files called NAME.keras")
     if model.suffix != ".keras":
         raise ConfigurationError(f"{model} is no float Keras model; give a file that model.save('name.keras') wrote")
+    pipeline.writable(output)
     float_model, inputs, layers = pipeline.load_model(model), load_inputs(data), []
     with Console(stderr=True).status("calibrating") as status:
 

@@ -57,6 +57,7 @@ def train(settings: Settings, quiet: bool = False) -> dict:
     console = Console(stderr=True, quiet=quiet)
     keras.utils.set_random_seed(settings.seed)
     data, float_model = _start(settings)
+    pipeline.writable(settings.output)
     with epochs_shown(console, "float network", settings.float_epochs) as callback:
         fit(float_model, data, settings.float_epochs, callbacks=[callback])
     names = ("acc_bits", "weight_bits", "act_bits", "input_bits", "method", "start", "least_act_bits")
@@ -94,5 +95,5 @@ def _start(settings):
         found = found.standardised() if kind == "table" else found
         arguments = {"classes": found.classes}
     if settings.width is not None:
-        arguments["width"] = settings.width if kind == "table" else int(settings.width)
+        arguments["width"] = settings.width
     return found, networks.build(settings.network, input_shape=found.x_train.shape[1:], **arguments)

@@ -18,6 +18,7 @@ from a2q_keras.hls.layers import LayerPlan, plan
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.run import as_inputs, trace
+from a2q_keras.numerics import bounds
 from a2q_keras.resources.usage import ResourceReport
 
 # (program, values per input, config) -> codes by tensor name and output port
@@ -32,6 +33,7 @@ OUTPUTS_ONLY = ("rtl", "testbench", "vitis", "vivado")  # engines that do not re
 # values per input -> codes by tensor name, for the tensors that it has
 Reference = Callable[[list], dict[str, np.ndarray]]
 NO_REFERENCES: Mapping[str, Reference] = MappingProxyType({})
+MOST_RANDOM = 2**24  # inputs
 OFF_GRID = "values between and beyond the codes"
 
 
@@ -74,11 +76,8 @@ def cosim(
     exception but in the report.
     """
     unknown = [engine for engine in engines if engine not in ENGINES]
-    if unknown or not engines or n_random < 1:
-        raise ConfigurationError(
-            f"engines={engines!r}, n_random={n_random}; allowed engines are {', '.join(ENGINES)}, "
-            "and at least one random input"
-        )
+    if unknown or not engines:
+        raise ConfigurationError(f"engines={engines!r}; allowed engines are {', '.join(ENGINES)}")
     whole = whole_bench(program, x, n_random, seed, firmware)
     config = config or HlsConfig()
     benches = [whole, _alone(program, firmware or program)] if vectors.isolated_layers(program) else [whole]
@@ -120,7 +119,8 @@ def _trace(name, wanted: LayerPlan, got: LayerPlan, found) -> LayerTrace:
 
 
 def whole_bench(program: IntegerProgram, x=None, n_random=1000, seed=0, firmware=None) -> Bench:
-    """The whole network and the input values it is tried with."""
+    """The whole network and the input values it is tried with, of which at least one is random."""
+    n_random = bounds.check_bits("n_random", n_random, 1, MOST_RANDOM)
     # as float32, which is what a Keras model sees
     given = [] if x is None else [np.asarray(array, np.float32).astype(float) for array in as_inputs(program, x)]
     groups = {"given inputs": given} if given else {}

@@ -36,8 +36,10 @@ def superresolution(name: str = PHOTOGRAPHS, factor: int = 3, size: int = 16, da
     uint8 (rows, columns[, 3]) or (pictures, rows, columns[, 3]) whose names begin with train and test; or else a name
     of tensorflow-datasets.  Raises FileError where there is nothing of it, ConfigurationError where no patch fits.
     """
-    if factor < 2 or size < 1:
-        raise ConfigurationError(f"factor={factor}, size={size} is not allowed; give a factor from 2 and a size from 1")
+    if not (isinstance(factor, int) and isinstance(size, int) and factor >= 2 and size >= 1):
+        raise ConfigurationError(
+            f"factor={factor}, size={size} is not allowed; give whole numbers, a factor from 2 and a size from 1"
+        )
     train, test = _photographs() if name == PHOTOGRAPHS else _pictures(name, data_dir)
     parts = [part for pictures in (train, test) for part in _pairs(name, pictures, factor, size)]
     return SuperResolution(name, factor, *parts)

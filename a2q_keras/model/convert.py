@@ -23,6 +23,7 @@ from a2q_keras.model.post_training.activation_bits import between_halves, front_
 from a2q_keras.model.post_training.choose import warm_start
 from a2q_keras.model.record import SAMPLES, record, samples
 from a2q_keras.model.settings import LayerSettings, Settings
+from a2q_keras.numerics import bounds
 from a2q_keras.numerics.fit import METHODS, Recipe
 
 COUNTERPARTS: dict[str, type] = {
@@ -140,6 +141,8 @@ def convert(
     """
     if start is not None and start not in METHODS:
         raise ConfigurationError(f"start={start!r} is unknown; allowed are {', '.join(METHODS)}")
+    if input_bits is not None:
+        bounds.check_bits("input_bits", input_bits, 1, 32)
     default = LayerSettings(acc_bits, weight_bits, act_bits, method, tile=tile, least_act_bits=least_act_bits)
     graph = absorbed(functional(model))
     settings = Settings(default, layers or {}, first or {}, last or {})

@@ -7,7 +7,7 @@ zero is not the best of its neighbours.  Here every step is measured: the loss o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -19,9 +19,11 @@ from a2q_keras.errors import ConfigurationError, WeightError
 from a2q_keras.layers.search import only_rounding
 from a2q_keras.layers.separable import accumulator_layers
 from a2q_keras.model.graph import between, functional
+from a2q_keras.model.record import samples
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.quantizers.accumulator import bias_limit
 
+EVERY = 2**62  # samples
 ADDED = 8  # changes of a channel of which each is tried together with a unit given up
 
 
@@ -34,12 +36,13 @@ def polish(model, x, y, loss=None, sweeps=5, tries=4) -> list[float]:
     early where nothing is found.  Afterwards the latent weights are the values of the codes; training may go on, at the
     same scales.
 
-    x, y: as for `model.fit`, arrays; all of it is one batch.  As much of the training data as memory allows: with a few
-    samples per weight, what is gained on them is lost on others.  loss: by default that of `model.compile`, which is
-    left alone.  A sweep takes up to `tries` forward passes per channel: seconds for networks of some hundred channels.
-    Layers that fold a batch norm and those that are not trainable stay as they are.
+    x, y: as for `model.fit`, arrays or lists or dicts of them; all of it is one batch.  As much of the training data as
+    memory allows: with a few samples per weight, what is gained on them is lost on others.  loss: by default that of
+    `model.compile`, which is left alone.  A sweep takes up to `tries` forward passes per channel: seconds for networks
+    of some hundred channels.  Layers that fold a batch norm and those that are not trainable stay as they are.
 
-    Raises ConfigurationError without a layer or a loss, WeightError where the loss is not finite.
+    Raises ConfigurationError without a layer or a loss and for data that do not fit, WeightError where the loss is not
+    finite.
     """
     chosen = [layer for layer in accumulator_layers(functional(model)) if _own(layer)]
     if not chosen:
@@ -99,7 +102,7 @@ class _Judge:
         graph = functional(model)
         self.model = between(graph.inputs, graph.outputs, model.name)
         self.model.compile(keras.optimizers.SGD(1.0), loss)
-        self.data = x, y
+        self.data = _arrays(model, x, y)
 
     def loss(self) -> float:
         """Raises WeightError where it is not finite."""
@@ -117,6 +120,19 @@ class _Judge:
         finally:
             self.model.set_weights(before)
         return _Point(*((now - then) * step for now, then, step in zip(here, there, layer.steps)))
+
+
+def _arrays(model, x, y):
+    """The samples and their labels; ConfigurationError where these are not arrays of as many of each."""
+    inputs = samples(model, x, EVERY)
+    labels = y if isinstance(y, Mapping) else np.asarray(y) if len(model.outputs) == 1 else list(y)
+    lengths = {np.shape(part)[:1] for part in keras.tree.flatten(labels)}
+    if lengths != {(len(inputs[0]),)}:
+        raise ConfigurationError(
+            f"polish needs an array of labels for the {len(inputs[0])} samples; got labels of lengths "
+            f"{sorted(sum(lengths, ()))}"
+        )
+    return inputs if len(inputs) > 1 else inputs[0], labels
 
 
 class _Point(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
@@ -15,8 +17,9 @@ BATCH = 64
 def record(model, tensors: dict, data) -> dict[str, np.ndarray]:
     """Float values (at most KEPT, spread over the data) of symbolic `tensors` by name.
 
-    data: an array, a list of arrays (one per model input), or an iterable of batches x or (x, y), such as a
-    tf.data.Dataset; its first SAMPLES samples are used.  Raises ConfigurationError for data of another shape or NaN.
+    data: an array, a list of arrays (one per model input), a dict of them by the names of the inputs, or an iterable of
+    batches x or (x, y), such as a tf.data.Dataset; its first SAMPLES samples are used.  Raises ConfigurationError for
+    data of another shape, of unequal lengths, that are no numbers, or NaN.
     """
     if not tensors:
         return {}
@@ -48,8 +51,11 @@ def _batches(model, data, count: int = SAMPLES):
         shapes, found = ([tuple(part.shape[1:]) for part in parts] for parts in (model.inputs, arrays))
         if found != shapes:
             raise ConfigurationError(f"data of shapes {found} does not fit the inputs of {model.name!r}, {shapes}")
+        lengths = [len(array) for array in arrays]
+        if len(set(lengths)) > 1:
+            raise ConfigurationError(f"the inputs of {model.name!r} are given {lengths} samples; give as many of each")
         for start in range(0, min(len(arrays[0]), left), BATCH):
-            yield [array[start : start + min(BATCH, left - start)].astype(np.float32) for array in arrays]
+            yield [array[start : start + min(BATCH, left - start)] for array in arrays]
         left -= len(arrays[0])
         if left <= 0:
             return
@@ -58,17 +64,32 @@ def _batches(model, data, count: int = SAMPLES):
 
 
 def _chunks(model, data):
-    if hasattr(data, "shape"):
-        yield [np.asarray(data)]
-    elif isinstance(data, (list, tuple)) and len(data) == len(model.inputs) and hasattr(data[0], "shape"):
-        yield [np.asarray(array) for array in data]
+    """Lists with one array per model input, as the data come."""
+    by_input = isinstance(data, (list, tuple)) and len(data) == len(model.inputs) and hasattr(data[0], "shape")
+    if by_input or hasattr(data, "shape") or isinstance(data, Mapping):
+        yield _per_input(model, data)
     else:
         for batch in data:
             with_labels = isinstance(batch, (tuple, list)) and (
-                len(model.inputs) == 1 or isinstance(batch[0], (tuple, list))
+                len(model.inputs) == 1 or isinstance(batch[0], (tuple, list, Mapping))
             )
-            x = batch[0] if with_labels else batch
-            yield [np.asarray(part) for part in (x if isinstance(x, (tuple, list)) else [x])]
+            yield _per_input(model, batch[0] if with_labels else batch)
+
+
+def _per_input(model, x) -> list[np.ndarray]:
+    """float32 arrays for the inputs of the model, from one, a list, or a dict by name."""
+    names = [tensor.name for tensor in model.inputs]
+    if isinstance(x, Mapping):
+        missing = [name for name in names if name not in x]
+        if missing:
+            raise ConfigurationError(
+                f"data has no input {missing[0]!r} of {model.name!r}; its inputs are {', '.join(names)}"
+            )
+        x = [x[name] for name in names]
+    try:
+        return [np.asarray(part).astype(np.float32) for part in (x if isinstance(x, (tuple, list)) else [x])]
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"data for {model.name!r} are no array of numbers ({error}); give arrays") from error
 
 
 def _finite(name, values):

@@ -29,6 +29,11 @@ class LayerSettings:
     tile: int | None = None
     least_act_bits: int | None = None
 
+    def __post_init__(self):
+        bounds.check_bits("act_bits", self.act_bits, 1, 32)
+        if self.input_bits is not None:
+            bounds.check_bits("input_bits", self.input_bits, 1, 32)
+
     def activation_bits(self, wanted: int | None) -> int:
         """Bits of an activation for which `wanted` would be best; None: as many as it may have."""
         if self.least_act_bits is None or wanted is None:
@@ -46,10 +51,14 @@ class Settings:
     last: Mapping
 
     def check(self, layers):
-        """ConfigurationError for an unknown setting, or one for a layer that the model does not have."""
+        """ConfigurationError for what is no setting or an unknown one, or for a layer that the model does not have."""
         known = {field.name for field in fields(LayerSettings)}
         names = {key for layer in layers for key in (layer.name, type(layer).__name__)}
+        if not isinstance(self.layers, Mapping):
+            raise ConfigurationError(f"layers={self.layers!r}; give settings by layer, {{'conv1': {{'acc_bits': 14}}}}")
         for where, chosen in (("first", self.first), ("last", self.last), *self.layers.items()):
+            if not isinstance(chosen, Mapping):
+                raise ConfigurationError(f"{_key(where)!r} is set to {chosen!r}; give settings, {{'acc_bits': 14}}")
             wrong = sorted(set(chosen) - known)
             if wrong:
                 raise ConfigurationError(

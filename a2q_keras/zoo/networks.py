@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import keras
 
@@ -54,15 +55,28 @@ def _check(name: str):
 def build(name: str, **arguments) -> keras.Model:
     """The untrained float network `name`; arguments: input_shape, width, and classes, or factor for super-resolution.
 
+    width: of an MLP for tables what its hidden layers are stretched by, of others the filters of the first layer.
+
     Raises ConfigurationError for an unknown name or argument, and for inputs too small for the network.
     """
     _check(name)
     try:
+        if "width" in arguments:
+            arguments["width"] = _width(name, arguments["width"])
         return NETWORKS[name](**arguments)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"network {name!r}: {_first_line(error)}; allowed are input_shape, width, classes, factor"
         ) from error
+
+
+def _width(name: str, width):
+    """`width`, whole where it counts filters."""
+    stretches = name in TABLES
+    if not 0 < width < inf or not (stretches or width == int(width)):
+        kind = "positive number" if stretches else "positive whole number"
+        raise ConfigurationError(f"network {name!r}: width={width} is not allowed; give a {kind}")
+    return width if stretches else int(width)
 
 
 def _first_line(error) -> str:

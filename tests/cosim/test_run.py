@@ -76,9 +76,17 @@ def test_keras_takes_the_inputs_in_the_order_of_the_program(engines):
     assert report.ok and {part.engine for part in report.parts} == {"keras", "exact"}
 
 
-@pytest.mark.parametrize("wrong", [{"engines": ("verilog",)}, {"engines": ()}, {"n_random": 0}], ids=str)
-def test_bad_arguments_are_refused(wrong):
-    with pytest.raises(ConfigurationError, match="allowed engines are csim"):
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"engines": ("verilog",)}, "allowed engines are csim"),
+        ({"engines": ()}, "allowed engines are csim"),
+        ({"n_random": 0}, "n_random=0 is not allowed"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_are_refused(wrong, words):
+    with pytest.raises(ConfigurationError, match=words):
         cosim(mlp(), **wrong)
 
 

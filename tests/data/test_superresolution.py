@@ -69,3 +69,9 @@ def test_bad_files_and_sizes_are_refused(prepare, size, error, words, tmp_path):
     prepare(tmp_path)
     with pytest.raises(error, match=words):
         data.superresolution("set", 2, size, tmp_path)
+
+
+@pytest.mark.parametrize("factor", [1, 2.5])
+def test_bad_factors_are_refused(factor):
+    with pytest.raises(ConfigurationError, match=f"factor={factor}, size=16 is not allowed; give whole numbers"):
+        data.superresolution(factor=factor)

@@ -329,6 +329,9 @@ def test_what_has_no_counterpart_is_refused_by_name(make, words):
         ),
         ({"data": IMAGES, "first": {"method": "best"}}, "method='best' is unknown"),
         ({"data": IMAGES, "acc_bits": 1}, "acc_bits=1 is not allowed"),
+        ({"data": IMAGES, "act_bits": 0}, "act_bits=0 is not allowed"),
+        ({"data": IMAGES, "input_bits": 0}, "^input_bits=0 is not allowed"),
+        ({"data": IMAGES, "first": {"input_bits": "8"}}, "^input_bits='8' is not allowed"),
     ],
 )
 def test_bad_settings_and_data_are_refused(arguments, words):

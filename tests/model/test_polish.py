@@ -167,6 +167,23 @@ class TestRefusals:
         with pytest.raises(ConfigurationError, match="not compiled; give polish"):
             a2q.polish(model, X, Y)
 
+    @pytest.mark.parametrize(
+        "change, words",
+        [
+            (lambda x, y: (x, y[:10]), r"labels for the \d+ samples; got labels of lengths \[10\]"),
+            (lambda x, y: (x, 1.0), r"got labels of lengths \[\]"),
+            (lambda x, y: (x[:, :2], y), "data of shapes .* does not fit the inputs of"),
+            (lambda x, y: ((row for row in x), y), "data of shapes .* does not fit the inputs of"),
+            (lambda x, y: (x[:0], y[:0]), "data is empty"),
+        ],
+    )
+    def test_data_that_do_not_fit(self, change, words):
+        model, x, y = trained("mlp")
+        before = model.get_weights()
+        with pytest.raises(ConfigurationError, match=words):
+            a2q.polish(model, *change(x, y))
+        assert all(np.array_equal(*pair) for pair in zip(before, model.get_weights()))
+
     def test_a_loss_that_is_not_finite(self):
         model, x, y = trained("mlp")
         with pytest.raises(WeightError, match="its loss is nan; train again"):

@@ -48,9 +48,41 @@ def test_of_large_tensors_a_share_of_each_batch_is_kept(model, monkeypatch):
     [
         (np.zeros((4, 2)), r"data of shapes \[\(2,\)\] does not fit the inputs of 'doubling', \[\(3,\)\]"),
         (np.zeros((0, 3)), "data is empty; give about a hundred inputs"),
+        ([["a"] * 3], "data for 'doubling' are no array of numbers"),
+        ({"y": np.zeros((4, 3))}, "data has no input 'x' of 'doubling'; its inputs are x"),
         (np.full((4, 3), np.nan), "layer 'x' makes NaN or infinity on the calibration data; clean"),
     ],
 )
 def test_what_cannot_be_used_is_refused(model, data, words):
     with pytest.raises(ConfigurationError, match=words):
         recorded(model, data)
+
+
+@pytest.fixture(scope="module")
+def two():
+    a, b = keras.Input((2,), name="a"), keras.Input((1,), name="b")
+    return keras.Model([a, b], keras.layers.Concatenate(name="both")([a, b]))
+
+
+A, B = np.arange(20.0).reshape(10, 2), np.arange(10.0).reshape(10, 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [A, B],
+        {"b": B, "a": A},
+        [(A[:4], B[:4]), (A[4:], B[4:])],
+        [{"a": A, "b": B}],
+        [({"b": B, "a": A}, np.zeros(10))],
+        [((A, B), np.zeros(10))],
+    ],
+    ids=["list", "dict", "batches", "batch by name", "by name with labels", "with labels"],
+)
+def test_several_inputs_come_in_order_or_by_name(two, data):
+    assert all(np.array_equal(*pair) for pair in zip(record.samples(two, data), (A, B), strict=True))
+
+
+def test_inputs_of_unequal_lengths_are_refused(two):
+    with pytest.raises(ConfigurationError, match=r"are given \[10, 4\] samples; give as many of each"):
+        record.samples(two, [A, B[:4]])

@@ -42,6 +42,9 @@ def test_what_a_layer_leaves_open_it_takes_from_the_next():
     [
         ({"layers": {"fc": {"bits": 3}}}, "'fc' sets 'bits', which is unknown; allowed are acc_bits, act_bits"),
         ({"first": {"bits": 3}}, "'first' sets 'bits'"),
+        ({"first": 8}, r"'first' is set to 8; give settings, {'acc_bits': 14}"),
+        ({"layers": {"fc": 8}}, "'fc' is set to 8; give settings"),
+        ({"layers": ["fc"]}, r"layers=\['fc'\]; give settings by layer"),
         ({"layers": {"fc2": {}}}, "layers= names 'fc2', which the model does not have; its layers are fc"),
         ({"layers": {keras.layers.Conv2D: {}}}, "layers= names 'Conv2D'"),
     ],

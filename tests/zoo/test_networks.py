@@ -44,6 +44,11 @@ def test_sizes_of_the_papers():
     "name, arguments, words",
     [
         ("alexnet", {}, "no network 'alexnet' in the zoo; it has jet_tagger"),
+        ("resnet8", {"width": 2.5}, "network 'resnet8': width=2.5 is not allowed; give a positive whole number"),
+        ("resnet8", {"width": float("nan")}, "width=nan is not allowed"),
+        ("jet_tagger", {"width": float("inf")}, "width=inf is not allowed; give a positive number"),
+        ("jet_tagger", {"width": -1}, "width=-1 is not allowed"),
+        ("lenet", {"width": "wide"}, "network 'lenet': "),
         ("lenet", {"depth": 3}, "network 'lenet': .*'depth'.*; allowed are input_shape, width, classes, factor"),
     ],
 )

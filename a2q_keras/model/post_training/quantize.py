@@ -44,6 +44,7 @@ def quantize(
     default = LayerSettings(acc_bits, weight_bits, act_bits, "exact", tile=tile, least_act_bits=least_act_bits)
     settings = Settings(default, layers or {}, first or {}, last or {})
     settings.check(graph.layers)
+    seed = bounds.check_bits("seed", seed, 0, 2**32 - 1)
     inputs = first_samples(graph, data, bounds.check_bits("samples", samples, 1, 2**24))
     first_inputs = [x[:START_SAMPLES] for x in inputs]
     ours = converted(graph, model.name, settings, first_inputs, percentile=percentile, trained=False)

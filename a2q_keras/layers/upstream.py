@@ -191,3 +191,4 @@ _RULES: dict[type, Callable] = {getattr(keras.layers, name): _same for name in _
     keras.layers.GlobalAveragePooling2D: _global_mean,
     keras.layers.UpSampling2D: _nearest,
 }
+WITHOUT_WEIGHTS = tuple(sorted(kind.__name__ for kind in _RULES))  # the layers between quantizers and accumulators

@@ -12,7 +12,7 @@ from a2q_keras.errors import ConfigurationError, InputRangeError, UnsupportedLay
 from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.layers.separable import A2QSeparableConv2D, accumulator_parts
-from a2q_keras.layers.upstream import input_format, is_sum
+from a2q_keras.layers.upstream import WITHOUT_WEIGHTS, input_format, is_sum
 from a2q_keras.model import calibrate
 from a2q_keras.model.absorb import absorbed
 from a2q_keras.model.bias_correction import correct_bias
@@ -60,32 +60,7 @@ KEPT = (
         for kind in ("initializer", "regularizer")
     ),
 )
-MOVING = (
-    "Add",
-    "Concatenate",
-    "QActivation",
-    "Flatten",
-    "Reshape",
-    "Permute",
-    "Dropout",
-    "GaussianDropout",
-    "GaussianNoise",
-    "ActivityRegularization",
-    *(
-        f"{kind}{rank}D"
-        for kind in (
-            "MaxPooling",
-            "AveragePooling",
-            "GlobalMaxPooling",
-            "GlobalAveragePooling",
-            "ZeroPadding",
-            "Cropping",
-            "UpSampling",
-            "SpatialDropout",
-        )
-        for rank in (1, 2)
-    ),
-)
+MOVING = ("QActivation", *WITHOUT_WEIGHTS)
 RELUS = ("relu", "relu6")
 WEIGHT_BITS = 8  # of layers that have no kernel quantizer
 START_SAMPLES = 1024

@@ -8,10 +8,12 @@ from qkeras import QActivation
 
 from a2q_keras.errors import ConfigurationError, UnsupportedLayerError
 from a2q_keras.integer.export import export
+from a2q_keras.integer.handlers import _HANDLERS
 from a2q_keras.layers.batchnorm import A2QConv2DBatchnorm, A2QDenseBatchnorm, A2QDepthwiseConv2DBatchnorm
 from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.layers.separable import A2QSeparableConv2D
+from a2q_keras.layers.upstream import WITHOUT_WEIGHTS
 
 SIGNED, RELU = "quantized_bits(5,1,alpha=1)", "quantized_relu(4,2)"
 BITS = {"acc_bits": 16, "weight_bits": 4}
@@ -136,6 +138,10 @@ def residual():
     side = layers.Concatenate(name="side")([joined, layers.AveragePooling2D(2)(stem)])
     pooled = layers.GlobalAveragePooling2D()(side)
     return keras.Model(x, [A2QDense(3, **BITS)(pooled), layers.Flatten()(layers.MaxPooling2D(2)(side))])
+
+
+def test_what_has_a_format_has_an_integer_meaning():
+    assert set(WITHOUT_WEIGHTS) <= set(_HANDLERS)
 
 
 def test_a_residual_network():

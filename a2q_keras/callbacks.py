@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.layers.separable import accumulator_layers
+from a2q_keras.layers.separable import accumulator_layers, accumulator_places
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.quantizers.accumulator import bias_limit
 
@@ -26,8 +26,10 @@ class AccumulatorSchedule(keras.callbacks.Callback):
 
     def __init__(self, schedule: Mapping[int, int], layers=None):
         super().__init__()
-        if not schedule:
-            raise ConfigurationError("the schedule is empty; give {epoch: acc_bits}, such as {0: 16, 3: 14, 6: 12}")
+        if not schedule or not isinstance(schedule, Mapping):
+            raise ConfigurationError(
+                f"schedule={schedule!r} is none; give {{epoch: acc_bits}}, such as {{0: 16, 3: 14, 6: 12}}"
+            )
         self.schedule = {
             bounds.check_bits("the epoch of a schedule", epoch, 0, LAST_EPOCH): bounds.check_bits(
                 f"acc_bits of epoch {epoch}", bits, 2, bounds.MAX_ACC_BITS
@@ -46,21 +48,21 @@ class AccumulatorSchedule(keras.callbacks.Callback):
 
     def _set(self, acc_bits: int) -> bool:
         """Whether any layer changed."""
-        changed = [layer for layer in self._chosen() if layer.acc_bits != acc_bits]
-        for layer in changed:
-            layer.acc_bits = acc_bits
-            layer.search_anew()
-        return bool(changed)
+        layers = self._chosen()
+        changed = any(layer.acc_bits != acc_bits for layer in layers)
+        for layer in layers:
+            layer.train_for(acc_bits)
+        return changed
 
     def _chosen(self):
-        found = accumulator_layers(self.model)
-        known = [layer.name for layer in found]
+        places = list(accumulator_places(self.model))
+        known = {layer.name: None for pair in places for layer in pair}
         unknown = [name for name in self.layers or () if name not in known]
         if unknown:
             raise ConfigurationError(
                 f"the schedule names {unknown[0]!r}, no accumulator-aware layer; those are {', '.join(known) or 'none'}"
             )
-        return [layer for layer in found if self.layers is None or layer.name in self.layers]
+        return [part for layer, part in places if self.layers is None or {layer.name, part.name} & set(self.layers)]
 
 
 class AccumulatorLogger(keras.callbacks.Callback):

@@ -48,10 +48,33 @@ def test_a_schedule_for_some_layers_and_a_later_start():
     assert [model.get_layer(name).acc_bits for name in ("first", "second")] == [16, 10]
 
 
+def separable(name):
+    relu = "quantized_relu(4,1)"
+    return a2q.A2QSeparableConv2D(2, 3, input_quantizer=relu, depthwise_activation=relu, name=name)
+
+
+def test_a_schedule_for_both_parts_of_a_separable_layer_or_one():
+    model = keras.Sequential([keras.Input((9, 9, 2)), *map(separable, "st")])
+    for layers in (["s"], ["t_pointwise"]):
+        schedule = AccumulatorSchedule({0: 10}, layers=layers)
+        schedule.set_model(model)
+        schedule.on_epoch_begin(0)
+    parts = [part for layer in model.layers for part in (layer.depthwise, layer.pointwise)]
+    assert [part.acc_bits for part in parts] == [10, 10, 16, 10]
+
+
+def test_layers_of_a_model_inside_the_model_are_scheduled_and_logged():
+    inner = two_layers(16)
+    model = compiled(keras.Sequential([keras.Input((6,)), inner]))
+    history = fit(model, callbacks=[AccumulatorSchedule({0: 9}), AccumulatorLogger()])
+    assert inner.get_layer("first").acc_bits == 9 and "acc_bits_needed/second" in history
+
+
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: AccumulatorSchedule({}), "the schedule is empty; give {epoch: acc_bits}"),
+        (lambda: AccumulatorSchedule({}), "schedule={} is none; give {epoch: acc_bits}"),
+        (lambda: AccumulatorSchedule([8, 9]), r"schedule=\[8, 9\] is none; give {epoch: acc_bits}"),
         (lambda: AccumulatorSchedule({2: 1}), "acc_bits of epoch 2=1 is not allowed"),
         (lambda: AccumulatorSchedule({1.5: 8}), "the epoch of a schedule=1.5 is not allowed"),
         (lambda: AccumulatorSchedule({-1: 8}), "the epoch of a schedule=-1 is not allowed"),
@@ -109,6 +132,61 @@ def test_the_logger_says_how_many_biases_are_at_their_limit():
     logger.on_epoch_end(0, logs)
     assert logs["bias_at_limit/first"] == 2 / len(bias)
     assert logs["bias_at_limit/second"] == 0
+
+
+class Interrupted(keras.callbacks.Callback):
+    """Training stops at the beginning of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def normed():
+    """Layers whose thresholds and scales are found in training, one behind a batch norm."""
+    keras.utils.set_random_seed(0)
+    return compiled(
+        keras.Sequential(
+            [
+                keras.Input((6,)),
+                keras.layers.Reshape((3, 2)),
+                QActivation("quantized_bits(5,1,alpha=1)"),
+                a2q.A2QConv1D(4, 2, acc_bits=12, weight_bits=4, name="conv"),
+                QActivation("quantized_relu(4,2)"),
+                keras.layers.Flatten(),
+                a2q.A2QDenseBatchnorm(3, acc_bits=12, weight_bits=4, name="dense"),
+            ]
+        )
+    )
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_schedule_resumes_from_weights_as_if_it_had_not_stopped(epoch, tmp_path):
+    """Also where the width is due at once, 1, and where it was before, 3."""
+
+    def train(model, *callbacks):
+        fit(model, epochs=5, callbacks=[*callbacks, AccumulatorSchedule({0: 14, 1: 9})])
+        return [model.get_layer(name).integer_weights() for name in ("conv", "dense")]
+
+    wanted = train(normed())
+    with pytest.raises(KeyboardInterrupt):
+        train(normed(), keras.callbacks.BackupAndRestore(tmp_path / "backup"), Interrupted(epoch))
+    found = train(normed(), keras.callbacks.BackupAndRestore(tmp_path / "backup"))
+    assert all(np.array_equal(*pair) for one, other in zip(wanted, found) for pair in zip(one, other))
+
+
+def test_weights_of_a_file_without_their_width_load(tmp_path):
+    """Written before the width was kept."""
+    store = {}
+    layer, twin = (two_layers(9, seed=seed).get_layer("first") for seed in (0, 1))
+    layer.save_own_variables(store)
+    del store["held_for"]
+    twin.load_own_variables(store)
+    assert all(np.array_equal(*pair) for pair in zip(layer.get_weights(), twin.get_weights()))
 
 
 @pytest.mark.parametrize("method", ["exact", "a2q+"])

@@ -25,8 +25,8 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
-        return int(self.y_train.max()) + 1
+        """Number of classes, by the labels of both parts."""
+        return 1 + max(int(labels.max(initial=-1)) for labels in (self.y_train, self.y_test))
 
     def standardised(self, limit: float = 4.0) -> Dataset:
         """Each feature with mean 0 and standard deviation 1 in training, clipped to +-limit: for tables of numbers."""
@@ -55,8 +55,8 @@ def load(name: str, data_dir=None, images: bool = False) -> Dataset:
     """ "digits", or `name`.npz in `data_dir` with arrays x_train, y_train, x_test, y_test, or else the set that
     tensorflow-datasets calls `name` (kept in `data_dir`; downloaded if it is not there).
 
-    uint8 pixels are divided by 256.  images: pictures keep their shape (rows, columns, channels); else each sample is
-    flattened.  Raises FileError where neither is found, or cannot be read.
+    uint8 pixels, in both parts or none, are divided by 256.  images: pictures keep their shape (rows, columns,
+    channels); else each sample is flattened.  Raises FileError where neither is found, or cannot be read.
     """
     if name == "digits":
         found = digits()
@@ -77,6 +77,10 @@ def load(name: str, data_dir=None, images: bool = False) -> Dataset:
         raise FileError(
             f"{path}: samples of {x_train.shape[1:]} for training and {x_test.shape[1:]} for tests; give one"
         )
+    if (x_train.dtype == np.uint8) != (x_test.dtype == np.uint8):
+        raise FileError(
+            f"{path}: samples {x_train.dtype} for training and {x_test.dtype} for tests; give pixels uint8 in both"
+        )
     return Dataset(name, *(part for x, y in pairs for part in (_values(x, images), y.ravel().astype(np.int32))))
 
 
@@ -85,6 +89,9 @@ def _check(x, y, path):
     whole = y.dtype.kind in "iub" or (y.dtype.kind == "f" and bool((y == np.rint(y)).all()))
     if x.ndim < 1 or not x.size or x.dtype.kind not in "iufb":
         raise FileError(f"{path}: inputs {x.dtype} of shape {x.shape}; give numbers (samples, ...)")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(x.astype(np.float32)).all():
+            raise FileError(f"{path}: inputs with NaN, infinity or numbers beyond float32; clean the data")
     if y.shape not in ((len(x),), (len(x), 1)) or not whole or not 0 <= y.min() <= y.max() < 2**31:
         raise FileError(
             f"{path}: labels {y.dtype} of shape {y.shape} for {len(x)} samples; give a class number from 0 for each"

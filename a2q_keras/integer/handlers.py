@@ -11,6 +11,7 @@ from collections.abc import Callable
 from a2q_keras.errors import UnsupportedLayerError
 from a2q_keras.integer import ops, qkeras_layers
 from a2q_keras.integer.draft import Codes, Draft, Raw
+from a2q_keras.layers.upstream import refuse_half_precision
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers.activations import format_of
 
@@ -22,7 +23,10 @@ SUPPORTED = (
 
 
 def handle(draft: Draft, layer, node, tensors: list) -> Raw | Codes:
-    """What becomes of the tensors that a layer reads.  Raises UnsupportedLayerError naming layer and class."""
+    """What becomes of the tensors that a layer reads.
+
+    Raises UnsupportedLayerError naming layer and class, ConfigurationError for one in half precision, which rounds.
+    """
     done = [tensor for tensor in tensors if isinstance(tensor, Codes) and tensor.float_tail]
     kind = type(layer).__name__
     handler = _HANDLERS.get(kind)
@@ -35,7 +39,10 @@ def handle(draft: Draft, layer, node, tensors: list) -> Raw | Codes:
     _refuse_raw(layer, kind, tensors)
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise UnsupportedLayerError(f"layer {layer.name!r} ({kind}): data_format must be channels_last")
-    return handler(draft, layer, node, *tensors)
+    made = handler(draft, layer, node, *tensors)
+    if isinstance(made, Raw) or not made.float_tail:
+        refuse_half_precision(layer, node.output_tensors[0])
+    return made
 
 
 def _refuse_raw(layer, kind, tensors):

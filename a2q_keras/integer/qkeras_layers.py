@@ -44,8 +44,7 @@ def _format(layer, quantizer, kernel, part) -> FixedPoint:
             f"layer {layer.name!r}: a2q_bits has depthwise={quantizer.depthwise}; "
             f"write a2q_bits(..., depthwise={not quantizer.depthwise})"
         )
-    columns = kops.reshape(kops.convert_to_tensor(kernel), (-1, quantizer._channels(kernel)))
-    return FixedPoint(quantizer.bits, -round(float(kops.convert_to_numpy(quantizer.exponent(columns)))), signed=True)
+    return quantizer.format(kernel)
 
 
 def _bias(layer, codes, part, frac) -> np.ndarray:

@@ -7,7 +7,7 @@ from math import prod
 import keras
 from keras import ops
 
-from a2q_keras.layers.base import register
+from a2q_keras.layers.base import refuse_inexact, register
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers.pow2 import exp2, whole_exponent
@@ -24,10 +24,13 @@ class A2QActivation(keras.layers.Layer):
     bits: of a code (1 to 16; 2 or more with signed); integer: QKeras' integer bits at the start of training (see
     `model.calibrate.integer_bits`); signed: codes from -2**(bits-1), else from 0, which makes it a ReLU.
     An accumulator-aware layer behind it, also through layers that only move or average values, follows its exponent.
+
+    Raises ConfigurationError for bits, integer and a dtype that are not allowed.
     """
 
     def __init__(self, bits=8, integer=2, signed=False, **kwargs):
         super().__init__(**kwargs)
+        refuse_inexact(self)
         self.bits = bounds.check_bits("bits", bits, 1 + bool(signed), 16)
         self.initial_integer = bounds.check_bits("integer", integer, -32, 32)
         self.signed = bool(signed)

@@ -20,6 +20,7 @@ from a2q_keras.quantizers.serialize import get_quantizer, serialize
 
 PENALTY = 1e-3
 LEAST_GAIN = 2.0**-60
+HELD_FOR = "held_for"  # in a file: the width that `held` was found for
 ONCE = {"aggregation": "only_first_replica"}  # state that a forward pass writes, under tf.distribute
 
 
@@ -68,7 +69,7 @@ class AccumulatorAware(ReadsInputs):
     """
 
     def _set_up(self, acc_bits, weight_bits, method, input_quantizer, bias_quantizer, bias_share):
-        self.acc_bits = bounds.check_bits("acc_bits", acc_bits, 2, bounds.MAX_ACC_BITS)
+        self.acc_bits = self._held_for = acc_bits
         self.weight_bits = bounds.check_bits("weight_bits", weight_bits, 2, 16)
         if method not in weights.METHODS:
             raise ConfigurationError(f"method={method!r} is unknown; allowed are {', '.join(weights.METHODS)}")
@@ -82,6 +83,15 @@ class AccumulatorAware(ReadsInputs):
         self.bias_quantizer = get_quantizer(bias_quantizer, "bias_quantizer")
         self._set_input_quantizer(input_quantizer)
 
+    @property
+    def acc_bits(self) -> int:
+        """The width of the accumulators.  A compiled model notices another one when it is compiled again."""
+        return self._acc_bits
+
+    @acc_bits.setter
+    def acc_bits(self, acc_bits):
+        self._acc_bits = bounds.check_bits("acc_bits", acc_bits, 2, bounds.MAX_ACC_BITS)
+
     def _set_tile(self, tile):
         self.tile = None if tile is None else bounds.check_bits("tile", tile, 1, tiles.MOST)
         if tile is not None and self.method in weights.LEARNED_NORM:
@@ -90,10 +100,7 @@ class AccumulatorAware(ReadsInputs):
             )
 
     def _refuse_what_is_not_exact(self):
-        if self.compute_dtype != "float32" or getattr(self, "quantization_mode", None):
-            raise ConfigurationError(
-                f"layer {self.name!r}: dtype {self.dtype_policy.name} cannot hold exact sums; use float32"
-            )
+        refuse_inexact(self)
         if getattr(self, "lora_rank", None):
             raise ConfigurationError(f"layer {self.name!r}: lora_rank={self.lora_rank} has no bound here; leave it out")
         if getattr(self, "data_format", "channels_last") != "channels_last":
@@ -166,8 +173,15 @@ class AccumulatorAware(ReadsInputs):
         Where the codes were chosen by outputs or by the loss, the search in training would do worse, for it sees the
         weights only.
         """
+        self._held_for = self.acc_bits
         if self.method not in weights.LEARNED_NORM:
             self.held.assign(nothing_held(self.held.shape, scale_may_move))
+
+    def train_for(self, acc_bits):
+        """Train for accumulators of `acc_bits` bits from now on; what was found for another width is found anew."""
+        self.acc_bits = acc_bits
+        if self._held_for != self.acc_bits:
+            self.search_anew()
 
     def set_float_weights(self, kernel, bias=None):
         """Start from the weights of a float layer: take them over and fit the scale to them.
@@ -204,9 +218,14 @@ class AccumulatorAware(ReadsInputs):
         """Every variable by its name; Keras' own layers would write kernel and bias only."""
         for variable in self._own_variables():
             store[variable.name] = ops.convert_to_numpy(variable)
+        store[HELD_FOR] = np.asarray(self._held_for)
 
     def load_own_variables(self, store):
-        """Raises WeightError where the file lacks a variable of this layer."""
+        """Weights of a layer trained for another width are taken, too.
+
+        Raises WeightError where the file lacks a variable of this layer.
+        """
+        self._held_for = int(np.asarray(store[HELD_FOR])) if HELD_FOR in store else self.acc_bits
         for variable in self._own_variables():
             if variable.name not in store:
                 raise WeightError(
@@ -359,6 +378,14 @@ class AccumulatorAware(ReadsInputs):
     def get_quantization_config(self):
         """What QKeras' print_qstats and friends show."""
         return {key: str(getattr(self, key)) for key in self._accumulator_config()}
+
+
+def refuse_inexact(layer):
+    """ConfigurationError for a layer that computes with other numbers than float32."""
+    if layer.compute_dtype != "float32" or getattr(layer, "quantization_mode", None):
+        raise ConfigurationError(
+            f"layer {layer.name!r}: dtype {layer.dtype_policy.name} cannot hold exact sums; use float32"
+        )
 
 
 def register(cls):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 
 from a2q_keras.errors import ConfigurationError
@@ -165,8 +168,17 @@ def accumulator_parts(layer) -> list[AccumulatorAware]:
 
 
 def accumulator_layers(model) -> list[AccumulatorAware]:
-    """The accumulator-aware layers of a model, those inside separable convolutions included."""
-    return [part for layer in model.layers for part in accumulator_parts(layer)]
+    """The accumulator-aware layers of a model, those inside separable convolutions and models inside it included."""
+    return [part for _, part in accumulator_places(model)]
+
+
+def accumulator_places(model) -> Iterator[tuple[Any, AccumulatorAware]]:
+    """(the layer of the model, the accumulator-aware layer that it is or holds) for all of `accumulator_layers`."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from accumulator_places(layer)
+        else:
+            yield from ((layer, part) for part in accumulator_parts(layer))
 
 
 def _take(kwargs, names) -> dict:

@@ -18,9 +18,11 @@ def input_format(tensor, layer_name: str) -> FixedPoint:
     """The format of the codes in a symbolic Keras tensor.
 
     Raises InputRangeError, saying what was found upstream and what to write, where nothing upstream quantizes;
-    UnsupportedLayerError where a layer upstream makes values that are no fixed-point numbers.
+    UnsupportedLayerError where a layer upstream makes values that are no fixed-point numbers; ConfigurationError where
+    one rounds to half precision.
     """
     operation, inputs = _producer(tensor)
+    refuse_half_precision(operation, tensor)
     if hasattr(operation, "learned_format"):
         return operation.learned_format
     quantizer = _output_quantizer(operation)
@@ -30,6 +32,12 @@ def input_format(tensor, layer_name: str) -> FixedPoint:
     if rule is None:
         raise _unknown(operation, layer_name)
     return rule(operation, [input_format(part, layer_name) for part in inputs], inputs[0].shape)
+
+
+def refuse_half_precision(operation, tensor):
+    """ConfigurationError where the values that an operation makes are of fewer bits than codes and sums have."""
+    if getattr(tensor, "dtype", "float32") in ("float16", "bfloat16"):
+        raise ConfigurationError(f"layer {operation.name!r}: {tensor.dtype} cannot hold exact sums; use dtype float32")
 
 
 def quantizers_upstream(tensor) -> set[str]:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from a2q_keras.model.fold import channels, float_weights, statistics
-from a2q_keras.model.graph import Nodes, between, normalises_channels
+from a2q_keras.model.graph import Nodes, alike, normalises_channels
 
 READERS = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv1D", "DepthwiseConv2D")
 DROPOUTS = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout")
@@ -43,7 +43,7 @@ def absorbed(graph):
     if not norms:
         return graph
     affines = {layer.name: affine for readers in norms.values() for layer, affine in readers}
-    plain = between(graph.inputs, graph.outputs, graph.name)  # without the optimizer, which would be cloned
+    plain = alike(graph, graph.inputs, graph.outputs, graph.name)  # without the optimizer, which would be cloned
     clone = keras.models.clone_model(
         plain,
         keras.tree.map_structure(_input_like, plain.input),  # by itself it would call inputs otherwise

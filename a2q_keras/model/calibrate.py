@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from a2q_keras.errors import ConfigurationError
@@ -17,7 +19,7 @@ def integer_bits(values, bits: int, signed: bool = False, percentile: float | No
 
     Raises ConfigurationError for too few bits and for a percentile that is not above 0 and at most 100.
     """
-    if percentile is not None and not 0 < percentile <= 100:
+    if percentile is not None and not (isinstance(percentile, Real) and 0 < percentile <= 100):
         raise ConfigurationError(f"percentile={percentile!r} is not allowed; give a number above 0 and at most 100")
     bounds.check_bits("bits", bits, 1 + signed, 32)
     values = np.asarray(values, np.float64).ravel()

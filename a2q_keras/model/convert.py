@@ -17,7 +17,7 @@ from a2q_keras.model import calibrate
 from a2q_keras.model.absorb import absorbed
 from a2q_keras.model.bias_correction import correct_bias
 from a2q_keras.model.fold import float_weights, kernel_quantizer
-from a2q_keras.model.graph import Nodes, between, functional
+from a2q_keras.model.graph import Nodes, alike, functional
 from a2q_keras.model.post_training import activation_bits
 from a2q_keras.model.post_training.activation_bits import between_halves, front_name
 from a2q_keras.model.post_training.choose import warm_start
@@ -62,6 +62,7 @@ KEPT = (
 )
 MOVING = ("QActivation", *WITHOUT_WEIGHTS)
 RELUS = ("relu", "relu6")
+DTYPE = "float32"  # of the layers made, whatever the policy: it holds exact sums
 WEIGHT_BITS = 8  # of layers that have no kernel quantizer
 START_SAMPLES = 1024
 KEEPING_INPUTS = ("Flatten", "Reshape", "Dropout")  # in front of the QActivation that a model may bring along
@@ -175,7 +176,7 @@ class _Conversion:
                 self.new[id(stands_for)] = made
         inputs = [self.inputs[id(tensor)] for tensor in self.graph.inputs]
         outputs = [self.new[id(tensor)] for tensor in self.graph.outputs]
-        return between(inputs, outputs, name)
+        return alike(self.graph, inputs, outputs, name)
 
     def _seen(self, name: str):
         """The recorded values of a tensor; ConfigurationError without data."""
@@ -199,7 +200,7 @@ class _Conversion:
             raise _unsupported(layer)
         if kind == "Add" and len(tensors) < 2:
             raise _unsupported(layer, "adding a constant")
-        twin = keras.layers.Add() if is_sum(layer) else type(layer).from_config(layer.get_config())
+        twin = keras.layers.Add(dtype=DTYPE) if is_sum(layer) else _in_float32(layer)
         return twin(tensors if len(tensors) > 1 else tensors[0]), output
 
     def _input(self, node):
@@ -215,7 +216,7 @@ class _Conversion:
     def _front(self, tensor, name: str, bits: int):
         """`tensor` behind a quantizer; name: of the float tensor that it stands for."""
         quantizer = calibrate.quantizer(self._seen(name), bits, self.percentile)
-        return qkeras.QActivation(quantizer, name=front_name(name))(tensor)
+        return _qactivation(quantizer, front_name(name))(tensor)
 
     def _brings_quantizer(self, tensor) -> bool:
         readers = self.nodes.reading(tensor)
@@ -232,6 +233,7 @@ class _Conversion:
         stands_for = node.output_tensors[0] if behind is None else behind.output_tensors[0]
         arguments = {key: value for key, value in layer.get_config().items() if key in KEPT}
         arguments |= {key: getattr(settings, key) for key in ("acc_bits", "method", "tile")}
+        arguments["dtype"] = DTYPE
         arguments["weight_bits"] = _own_bits(layer) if settings.weight_bits is None else settings.weight_bits
         if behind is not None or hasattr(layer, "get_folded_weights"):
             arguments["use_bias"] = True
@@ -270,13 +272,13 @@ class _Conversion:
 
     def _activation(self, layer, tensor):
         if hasattr(getattr(layer, "activation", None), "bits"):
-            return qkeras.QActivation(layer.activation, name=layer.name)(tensor)
+            return _qactivation(layer.activation, layer.name)(tensor)
         name = _activation_name(layer)
         if name in RELUS:
-            return qkeras.QActivation(self._relu(layer, self._settings(layer)), name=layer.name)(tensor)
+            return _qactivation(self._relu(layer, self._settings(layer)), layer.name)(tensor)
         if name not in ("linear", "softmax"):
             raise _unsupported(layer, f"the activation {name!r}")
-        return type(layer).from_config(layer.get_config())(tensor)
+        return _in_float32(layer)(tensor)
 
     def _relu(self, layer, settings: LayerSettings) -> str:
         bits = settings.activation_bits(self.wanted(layer.name))
@@ -304,8 +306,8 @@ def _check(node, nodes):
         raise UnsupportedLayerError(f"layer {layer.name!r} is used more than once; make one layer for each use")
     if accumulator_parts(layer):
         raise UnsupportedLayerError(
-            f"layer {layer.name!r} ({type(layer).__name__}) is accumulator-aware already; set its acc_bits, or convert "
-            "the model that it came from"
+            f"layer {layer.name!r} ({type(layer).__name__}) is accumulator-aware already; set its acc_bits and compile "
+            "the model again, or convert the model that it came from"
         )
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise UnsupportedLayerError(f"layer {layer.name!r}: data_format must be channels_last")
@@ -321,6 +323,15 @@ def _own_bits(layer) -> int:
 
 def _name(tensor) -> str:
     return tensor._keras_history.operation.name
+
+
+def _qactivation(quantizer, name: str):
+    return qkeras.QActivation(quantizer, name=name, dtype=DTYPE)
+
+
+def _in_float32(layer):
+    """The layer again, in float32 where the model was in half precision."""
+    return type(layer).from_config(layer.get_config() | {"dtype": DTYPE})
 
 
 def _activation_name(layer) -> str:

@@ -24,11 +24,11 @@ def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
 def _own_weights(layer) -> list[np.ndarray | None]:
     if hasattr(layer, "get_folded_weights"):  # QKeras' layers with a batch norm of their own
         kernel, bias = layer.get_folded_weights()
-        return [_quantized(kernel_quantizer(layer), kernel), _quantized(layer.bias_quantizer_internal, bias)]
+        return [quantized(kernel_quantizer(layer), kernel), quantized(layer.bias_quantizer_internal, bias)]
     names = ("depthwise_kernel", "pointwise_kernel", "kernel")
-    kernels = [_quantized(kernel_quantizer(layer), getattr(layer, name)) for name in names if hasattr(layer, name)]
+    kernels = [quantized(kernel_quantizer(layer), getattr(layer, name)) for name in names if hasattr(layer, name)]
     bias_quantizer = getattr(layer, "bias_quantizer_internal", None)
-    return [*kernels, _quantized(bias_quantizer, layer.bias) if layer.use_bias else None]
+    return [*kernels, quantized(bias_quantizer, layer.bias) if layer.use_bias else None]
 
 
 def kernel_quantizer(layer):
@@ -37,7 +37,8 @@ def kernel_quantizer(layer):
     return getattr(layer, "kernel_quantizer_internal", None) if own is None else own
 
 
-def _quantized(quantizer, variable) -> np.ndarray:
+def quantized(quantizer, variable) -> np.ndarray:
+    """A variable as a QKeras quantizer makes it; None leaves it as it is."""
     return _numpy(variable if quantizer is None else quantizer(keras.ops.convert_to_tensor(variable)))
 
 

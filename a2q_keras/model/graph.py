@@ -22,9 +22,17 @@ def functional(model):
     return graph
 
 
-def between(inputs: list, outputs: list, name: str):
-    """The functional model from inputs to outputs; one alone is no list, so that Keras takes an array for it."""
-    return keras.Model(*(tensors if len(tensors) > 1 else tensors[0] for tensors in (inputs, outputs)), name=name)
+def alike(graph, inputs: list, outputs: list, name: str):
+    """The functional model from inputs to outputs, in the structure that those of `graph` have: lists, dicts by name.
+
+    One alone is no list, so that Keras takes an array for it.
+    """
+    packed = (keras.tree.pack_sequence_as(*pair) for pair in ((graph.input, inputs), (graph.output, outputs)))
+    return keras.Model(*(_alone(tensors) for tensors in packed), name=name)
+
+
+def _alone(tensors):
+    return tensors[0] if isinstance(tensors, (list, tuple)) and len(tensors) == 1 else tensors
 
 
 def called(operation, inputs: list):

@@ -18,7 +18,7 @@ from keras import ops
 from a2q_keras.errors import ConfigurationError, WeightError
 from a2q_keras.layers.search import only_rounding
 from a2q_keras.layers.separable import accumulator_layers
-from a2q_keras.model.graph import between, functional
+from a2q_keras.model.graph import alike, functional
 from a2q_keras.model.record import samples
 from a2q_keras.numerics import bounds, tiles
 from a2q_keras.quantizers.accumulator import bias_limit
@@ -100,9 +100,9 @@ class _Judge:
         if loss is None:
             raise ConfigurationError(f"model {model.name!r} is not compiled; give polish(..., loss=) or compile it")
         graph = functional(model)
-        self.model = between(graph.inputs, graph.outputs, model.name)
+        self.model = alike(graph, graph.inputs, graph.outputs, model.name)
         self.model.compile(keras.optimizers.SGD(1.0), loss)
-        self.data = _arrays(model, x, y)
+        self.data = _arrays(self.model, x, y)
 
     def loss(self) -> float:
         """Raises WeightError where it is not finite."""
@@ -132,7 +132,7 @@ def _arrays(model, x, y):
             f"polish needs an array of labels for the {len(inputs[0])} samples; got labels of lengths "
             f"{sorted(sum(lengths, ()))}"
         )
-    return inputs if len(inputs) > 1 else inputs[0], labels
+    return keras.tree.pack_sequence_as(model.input, inputs), labels
 
 
 class _Point(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
@@ -68,6 +68,8 @@ def _chunks(model, data):
     by_input = isinstance(data, (list, tuple)) and len(data) == len(model.inputs) and hasattr(data[0], "shape")
     if by_input or hasattr(data, "shape") or isinstance(data, Mapping):
         yield _per_input(model, data)
+    elif not isinstance(data, Iterable):
+        raise ConfigurationError(f"data={data!r} for {model.name!r} are no inputs; give an array or batches")
     else:
         for batch in data:
             with_labels = isinstance(batch, (tuple, list)) and (
@@ -78,8 +80,8 @@ def _chunks(model, data):
 
 def _per_input(model, x) -> list[np.ndarray]:
     """float32 arrays for the inputs of the model, from one, a list, or a dict by name."""
-    names = [tensor.name for tensor in model.inputs]
     if isinstance(x, Mapping):
+        names = [tensor.name for tensor in model.inputs]
         missing = [name for name in names if name not in x]
         if missing:
             raise ConfigurationError(

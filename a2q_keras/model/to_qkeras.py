@@ -14,9 +14,11 @@ from a2q_keras.layers.base import AccumulatorAware
 from a2q_keras.layers.conv import A2QConv1D, A2QConv2D, A2QDepthwiseConv1D, A2QDepthwiseConv2D
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.layers.separable import A2QSeparableConv2D
+from a2q_keras.model.fold import kernel_quantizer, quantized
 from a2q_keras.model.graph import functional
 from a2q_keras.numerics import tiles
 from a2q_keras.numerics.formats import FixedPoint
+from a2q_keras.quantizers.bits import a2q_bits
 
 TWINS = {
     A2QDense: qkeras.QDense,
@@ -43,7 +45,8 @@ def to_qkeras(model):
 
     An A2Q layer becomes QKeras' layer of that kind and name, kernels quantized_bits(weight_bits, ..., alpha=1), biases
     quantized_bits(acc_bits, ..., alpha=1), with tiles of 24 bits, batch norm folded in; a separable convolution becomes
-    two layers.  Other layers are copied.  Raises UnsupportedLayerError for groups, which QKeras' convolutions cannot
+    two layers; in layers of plain QKeras with an a2q_bits that becomes quantized_bits, too.  Other layers are copied.
+    Raises UnsupportedLayerError for groups, which QKeras' convolutions cannot
     run.
     """
     return keras.models.clone_model(functional(model), clone_function=lambda layer: layer, call_function=_call)
@@ -76,10 +79,22 @@ def _call(layer, *args, **kwargs):
         return qkeras.QActivation(_quantizer(layer.learned_format), name=layer.name)(*args)
     if not isinstance(layer, keras.layers.Layer):
         return layer(*args, **kwargs)  # what `a + b` or a function of keras.ops makes
-    twin = type(layer).from_config(layer.get_config())
+    config, weights = layer.get_config(), layer.get_weights()
+    if isinstance(kernel_quantizer(layer), a2q_bits):
+        name, weights[0], format = _as_codes(layer)
+        config[f"{name}_quantizer"] = _quantizer(format)
+        config[f"{name}_initializer"] = "zeros"  # that of before knows the a2q_bits
+    twin = type(layer).from_config(config)
     outputs = twin(*args, **kwargs)
-    twin.set_weights(layer.get_weights())
+    twin.set_weights(weights)
     return outputs
+
+
+def _as_codes(layer):
+    """("kernel" or "depthwise", kernel quantized, format) of a QKeras layer whose kernel quantizer is an a2q_bits."""
+    own, kernel = kernel_quantizer(layer), layer.weights[0]
+    name = "depthwise" if hasattr(layer, "depthwise_quantizer") else "kernel"
+    return name, quantized(own, kernel), own.format(kernel)
 
 
 def _weighted(layer, x):

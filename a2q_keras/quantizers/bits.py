@@ -91,6 +91,11 @@ class a2q_bits(BaseQuantizer):
         errors = weights.scale_errors(columns, bias, exponents, self.method, self.spec)
         return ops.take(exponents, ops.argmin(errors))
 
+    def format(self, kernel) -> FixedPoint:
+        """Of the codes of a kernel."""
+        columns = ops.reshape(ops.convert_to_tensor(kernel), (-1, self._channels(kernel)))
+        return FixedPoint(self.bits, -round(float(ops.convert_to_numpy(self.exponent(columns)))), signed=True)
+
     def max(self):
         """The largest value, if the scale is fixed; else 1, as QKeras' quantizers with a scale of their own say."""
         return 1.0 if self.scale_log2 is None else self.spec.qmax * 2.0**self.scale_log2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from numbers import Real
 
 import keras
 
@@ -60,11 +61,11 @@ def build(name: str, **arguments) -> keras.Model:
     Raises ConfigurationError for an unknown name or argument, and for inputs too small for the network.
     """
     _check(name)
+    if "width" in arguments:
+        arguments["width"] = _width(name, arguments["width"])
     try:
-        if "width" in arguments:
-            arguments["width"] = _width(name, arguments["width"])
         return NETWORKS[name](**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError) as error:
         raise ConfigurationError(
             f"network {name!r}: {_first_line(error)}; allowed are input_shape, width, classes, factor"
         ) from error
@@ -73,9 +74,9 @@ def build(name: str, **arguments) -> keras.Model:
 def _width(name: str, width):
     """`width`, whole where it counts filters."""
     stretches = name in TABLES
-    if not 0 < width < inf or not (stretches or width == int(width)):
+    if not isinstance(width, Real) or not 0 < width < inf or not (stretches or width == int(width)):
         kind = "positive number" if stretches else "positive whole number"
-        raise ConfigurationError(f"network {name!r}: width={width} is not allowed; give a {kind}")
+        raise ConfigurationError(f"network {name!r}: width={width!r} is not allowed; give a {kind}")
     return width if stretches else int(width)
 
 

@@ -32,6 +32,11 @@ def test_pixels_from_a_file_are_flattened_and_scaled(tmp_path):
     assert np.array_equal(found.x_train, arrays()["x_train"].reshape(6, 16) / np.float32(256))
 
 
+def test_classes_are_those_of_both_parts(tmp_path):
+    np.savez(tmp_path / "tiny.npz", **arrays() | {"y_test": np.array([0, 8])})
+    assert data.load("tiny", tmp_path).classes == 9
+
+
 def test_labels_in_a_column_are_labels(tmp_path):
     given = arrays()
     np.savez(
@@ -57,6 +62,9 @@ def test_values_from_a_file_stay_as_they_are(tmp_path):
         ({"y_train": np.arange(5)}, r"of shape \(5,\) for 6 samples"),
         ({"x_train": np.full((6, 4), "a")}, "inputs <U1 of shape"),
         ({"x_test": np.zeros((0, 4, 4)), "y_test": np.zeros(0)}, r"of shape \(0, 4, 4\); give numbers"),
+        ({"x_test": np.full((2, 4, 4), np.nan)}, "inputs with NaN, infinity or numbers beyond float32"),
+        ({"x_train": np.full((6, 4, 4), 1e300)}, "inputs with NaN, infinity or numbers beyond float32"),
+        ({"x_test": np.zeros((2, 4, 4))}, "samples uint8 for training and float64 for tests; give pixels uint8"),
         ({"x_test": np.zeros((2, 5, 4), np.uint8)}, r"samples of \(4, 4\) for training and \(5, 4\) for tests"),
     ],
 )

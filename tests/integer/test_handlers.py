@@ -193,6 +193,11 @@ REFUSED = {
         ConfigurationError,
         "'p': windows of 3 values along an axis have no fixed-point mean",
     ),
+    "half precision": (
+        lambda: chain((4,), A2QDense(3, **BITS), QActivation(SIGNED, dtype="mixed_bfloat16", name="half")),
+        ConfigurationError,
+        "layer 'half': bfloat16 cannot hold exact sums; use dtype float32",
+    ),
     "an open shape": (
         lambda: keras.Sequential([keras.Input((None, 4), name="x"), A2QDense(2, input_quantizer=RELU, **BITS)]),
         UnsupportedLayerError,

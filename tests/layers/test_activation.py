@@ -89,3 +89,9 @@ def test_the_config_rebuilds_it():
 def test_bad_arguments_are_refused(arguments, words):
     with pytest.raises(ConfigurationError, match=words):
         A2QActivation(*arguments)
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "bfloat16", "float64"])
+def test_other_floats_are_refused(dtype):
+    with pytest.raises(ConfigurationError, match=f"layer 'a': dtype {dtype} cannot hold exact sums; use float32"):
+        A2QActivation(4, dtype=dtype, name="a")

@@ -165,6 +165,14 @@ def test_bad_arguments_are_refused(arguments, words):
         A2QDense(4, **arguments)
 
 
+@pytest.mark.parametrize("acc_bits", [1, 65, 8.5])
+def test_a_width_given_later_is_checked_too(acc_bits):
+    layer = A2QDense(3, acc_bits=12)
+    with pytest.raises(ConfigurationError, match=f"acc_bits={acc_bits} is not allowed"):
+        layer.acc_bits = acc_bits
+    assert layer.acc_bits == 12
+
+
 def test_an_input_quantizer_without_integer_format_is_refused():
     with pytest.raises(UnsupportedLayerError, match="layer 'd': quantized_bits with alpha='auto'"):
         A2QDense(4, name="d", input_quantizer="quantized_bits(4,0,alpha='auto')")

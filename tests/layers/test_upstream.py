@@ -6,7 +6,7 @@ import pytest
 import qkeras
 from qkeras import QActivation
 
-from a2q_keras.errors import InputRangeError, UnsupportedLayerError
+from a2q_keras.errors import ConfigurationError, InputRangeError, UnsupportedLayerError
 from a2q_keras.layers.conv import A2QConv2D
 from a2q_keras.layers.dense import A2QDense
 from a2q_keras.layers.upstream import input_format, quantizers_upstream
@@ -83,6 +83,14 @@ def test_the_mean_of_an_unknown_number_of_values_is_refused():
     pool = keras.layers.GlobalAveragePooling2D(name="p")
     with pytest.raises(UnsupportedLayerError, match="layer 'p' averages inputs of unknown size"):
         format_after(QActivation("quantized_relu(5,2)"), pool, shape=(None, None, 3))
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_upstream_is_refused(dtype):
+    with pytest.raises(ConfigurationError, match="layer 'r': b?float16 cannot hold exact sums; use dtype float32"):
+        format_after(
+            QActivation("quantized_relu(5,2)"), keras.layers.Reshape((-1,), dtype=dtype, name="r"), shape=IMAGE
+        )
 
 
 @pytest.mark.parametrize(

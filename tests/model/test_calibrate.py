@@ -42,7 +42,7 @@ def test_a_percentile_clips_no_more_than_it_says(percentile, signed, bits=5):
     assert clipping(found) >= reach > clipping(found - 1)
 
 
-@pytest.mark.parametrize("percentile", [0, 100.1, -3])
+@pytest.mark.parametrize("percentile", [0, 100.1, -3, "99"])
 def test_percentiles_that_are_none(percentile):
     with pytest.raises(ConfigurationError, match="percentile=.* is not allowed; give a number above 0"):
         integer_bits(np.ones(3), 4, False, percentile)

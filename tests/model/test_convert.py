@@ -187,8 +187,37 @@ def test_two_inputs_and_two_outputs():
     assert all(np.array_equal(*pair) for pair in zip(a2q.integer_model(ours).run(data), wanted))
 
 
+def test_inputs_and_outputs_by_name_keep_their_names():
+    image, more = keras.Input((8, 8, 3), name="image"), keras.Input((4,), name="more")
+    x = L.Dense(5, activation="relu")(L.Concatenate()([L.Flatten()(image), more]))
+    outputs = {"one": L.Dense(2)(x), "two": L.Dense(3)(L.BatchNormalization()(x))}
+    model = keras.Model({"more": more, "image": image}, outputs)
+    data = {"more": IMAGES.reshape(len(IMAGES), -1)[:, :4], "image": IMAGES}
+    ours = a2q.convert(model, acc_bits=12, data=data)
+    ours.compile("adam", {"one": "mse", "two": "mse"})
+    found = ours.predict(data, verbose=0)
+    ours.fit(data, found, verbose=0)
+    assert {name: values.shape[1] for name, values in found.items()} == {"one": 2, "two": 3}
+
+
+@pytest.fixture(params=["mixed_float16", "mixed_bfloat16"])
+def half_precision(request):
+    keras.config.set_dtype_policy(request.param)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def test_a_model_in_half_precision_becomes_one_in_float32(half_precision):
+    model = small(L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D(), L.Flatten(), L.Dense(2), L.Softmax())
+    ours = a2q.convert(model, acc_bits=16, data=IMAGES)
+    assert {layer.compute_dtype for layer in ours.layers[1:]} == {"float32"}  # behind the InputLayer
+    logits = a2q.integer_model(ours).run(IMAGES)
+    assert np.array_equal(keras.ops.softmax(logits.astype(np.float32)), ours.predict(IMAGES, verbose=0))
+
+
 def qkeras_model(kernel, bias):
     """Convolutions and a dense layer of plain QKeras, with biases and statistics as training leaves them."""
+    keras.utils.set_random_seed(0)
     model = small(
         qkeras.QActivation("quantized_relu(6,0)", name="entry"),
         qkeras.QConv2D(4, 3, kernel_quantizer=kernel, bias_quantizer=bias, name="conv"),
@@ -329,6 +358,7 @@ def test_what_has_no_counterpart_is_refused_by_name(make, words):
         ),
         ({"data": IMAGES, "first": {"method": "best"}}, "method='best' is unknown"),
         ({"data": IMAGES, "acc_bits": 1}, "acc_bits=1 is not allowed"),
+        ({"data": 5}, "data=5 for .* are no inputs; give an array or batches"),
         ({"data": IMAGES, "act_bits": 0}, "act_bits=0 is not allowed"),
         ({"data": IMAGES, "input_bits": 0}, "^input_bits=0 is not allowed"),
         ({"data": IMAGES, "first": {"input_bits": "8"}}, "^input_bits='8' is not allowed"),

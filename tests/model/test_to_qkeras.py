@@ -108,6 +108,28 @@ def test_what_qkeras_cannot_do_is_refused(layer, words):
         a2q.print_qstats(model)
 
 
+@pytest.mark.parametrize("method", ["exact", "a2q", "a2q+"])
+def test_layers_of_qkeras_with_our_quantizer_are_counted(method, capsys):
+    keras.utils.set_random_seed(0)
+    bits = {"acc_bits": 9, "input_bits": 4, "method": method}
+    quantizers = [a2q.quantizers.a2q_bits(4, **bits, depthwise=depthwise) for depthwise in (False, True)]
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            QActivation("quantized_relu(4,1)"),
+            qkeras.QConv2D(4, 3, kernel_quantizer=quantizers[0], use_bias=False, name="conv"),
+            QActivation("quantized_relu(4,1)"),
+            qkeras.QDepthwiseConv2D(3, depthwise_quantizer=quantizers[1], use_bias=False, name="depthwise"),
+        ]
+    )
+    pictures = np.random.default_rng(0).random((4, 8, 8, 3), np.float32)
+    twin = a2q.to_qkeras(model)
+    assert not any("a2q" in str(layer.get_config()) for layer in twin.layers)
+    assert np.array_equal(twin.predict(pictures, verbose=0), model.predict(pictures, verbose=0))
+    a2q.print_qstats(model)
+    assert "(smult_4_4)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("custom_objects", [None, "given"])
 def test_every_layer_loads_with_and_without_custom_objects(model, custom_objects, tmp_path):
     model.save(tmp_path / "m.keras")

@@ -48,7 +48,8 @@ def test_sizes_of_the_papers():
         ("resnet8", {"width": float("nan")}, "width=nan is not allowed"),
         ("jet_tagger", {"width": float("inf")}, "width=inf is not allowed; give a positive number"),
         ("jet_tagger", {"width": -1}, "width=-1 is not allowed"),
-        ("lenet", {"width": "wide"}, "network 'lenet': "),
+        ("lenet", {"width": "wide"}, "width='wide' is not allowed"),
+        ("jet_tagger", {"input_shape": ()}, "network 'jet_tagger': .*; allowed are input_shape"),
         ("lenet", {"depth": 3}, "network 'lenet': .*'depth'.*; allowed are input_shape, width, classes, factor"),
     ],
 )

@@ -321,7 +321,7 @@ def export_project(model, output_dir, acc_bits=16, x=None, n_random=1000, seed=0
     folder = Path(output_dir)
     values = cosim_run.all_values(cosim_run.whole_bench(program, x, n_random, seed))
     folder.mkdir(parents=True, exist_ok=True)
-    package.write(program, values, HlsConfig(output_dir=str(folder), **settings))
+    package.write(program, values, HlsConfig.of(output_dir=str(folder), **settings))
     proof.save(folder / "certificate.json")
     program.save(folder / "program.a2q")
     package.write_manifest(folder)
@@ -354,8 +354,8 @@ def cosim(
     """
     program, references = _with_references(model)
     program, _ = granted(program, acc_bits)
-    config = HlsConfig(output_dir=output_dir and str(output_dir), **settings)
-    engines = (engines,) if isinstance(engines, str) else tuple(engines)
+    config = HlsConfig.of(output_dir=output_dir and str(output_dir), **settings)
+    engines = (engines,) if isinstance(engines, str) else tuple(engines or ())
     if trace:
         hls_layers.plan(program, config)  # what it cannot list is refused before anything runs
     report = cosim_run.cosim(program, x, engines, n_random, seed, config, None, references, rtl or {})
@@ -376,7 +376,8 @@ def cosim_many(
     """
     program, _ = granted(model, acc_bits)
     jobs = {
-        name: many.Job(program, HlsConfig(**settings), x, n_random) for name, settings in dict(configurations).items()
+        name: many.Job(program, HlsConfig.of(**settings), x, n_random)
+        for name, settings in dict(configurations).items()
     }
     return many.cosim_all(jobs, processes, on_done)
 

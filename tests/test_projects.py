@@ -11,6 +11,7 @@ from a2q_keras.cli import project
 from a2q_keras.errors import ConfigurationError, FileError
 
 DESIGNS = Path(__file__).parent.parent / "hls_projects"
+WHOLE = {"network": "lenet", "data": "mnist", "acc_bits": 12, "weight_bits": 4, "act_bits": 4}
 FOLDERS = sorted(path.parent for path in DESIGNS.glob("*/recipe.json"))
 MLP = DESIGNS / "digits_mlp_w4a4_p10"
 
@@ -49,6 +50,7 @@ def test_another_program_is_told_file_by_file(design, tmp_path):
         ("{", FileError, "recipe.json: not JSON"),
         ("\udcff", FileError, "recipe.json: not JSON"),
         ('{"network": "lenet", "colour": 1}', ConfigurationError, "a recipe has network, data, acc_bits"),
+        (json.dumps(WHOLE | {"firmware": "Vitis"}), ConfigurationError, "firmware is 'Vitis'; give settings of to_hls"),
     ],
 )
 def test_a_bad_recipe_is_refused(design, text, error, words):

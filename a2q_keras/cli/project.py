@@ -54,12 +54,15 @@ def read(folder: Path) -> Recipe:
     if not path.is_file():
         raise FileError(f"{path}: no such file; give a folder with a recipe, such as hls_projects/digits_mlp_w4a4_p10")
     try:
-        return Recipe(**json.loads(path.read_text()))
+        recipe = Recipe(**json.loads(path.read_text()))
     except ValueError as error:  # also of bytes that are no text
         raise FileError(f"{path}: not JSON ({error})") from error
     except TypeError as error:
         known = ", ".join(entry.name for entry in fields(Recipe))
         raise ConfigurationError(f"{path}: {error}; a recipe has {known}") from error
+    if not isinstance(recipe.firmware, dict):
+        raise ConfigurationError(f"{path}: firmware is {recipe.firmware!r}; give settings of to_hls by name")
+    return recipe
 
 
 def rebuild(folder: Path, output: Path, anew: bool = False, quiet: bool = False) -> dict:

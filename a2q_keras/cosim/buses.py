@@ -12,13 +12,13 @@ WORD = 32
 
 
 def bits_of(ports: Iterable[Port]) -> int:
-    """How wide the bus of these ports is."""
-    return max((place.low + place.bits for port in ports for place in port.places), default=0)
+    """How wide the bus of these ports is: a bit at least."""
+    return max(1, *(place.low + place.bits for port in ports for place in port.places))
 
 
 def words_of(ports: Iterable[Port]) -> int:
     """How many words the bus of these ports takes."""
-    return max(-(-bits_of(ports) // WORD), 1)
+    return -(-bits_of(ports) // WORD)
 
 
 def pack(ports: tuple[Port, ...], codes: list) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Judge the log of an hls4ml test bench against golden codes: python check_cosim.py [LOG ...]
 
 Needs Python only; exported projects carry a copy.  golden.json beside it holds, per sample and output, the codes that
-the integer program computes; a log has one line for each, in that order.  Without a LOG it judges those in tb_data/
-that are there.  Exit status: 0 where every code is equal, 1 where one differs or a log is not whole, 2 where there is
-none.
+the integer program computes; a log has one line for each, in that order.  Without a LOG it judges those of the C
+simulation and of the co-simulation of the RTL, in tb_data/; a LOG alone judges that one.  Exit status: 0 where every
+code is equal, 1 where one differs or a log is not whole, 2 where a log is missing or golden.json cannot be read.
 
 A test bench prints six significant digits: a value is right if it is the golden one, or the golden one printed so, and
 the outputs are narrow enough (MOST_BITS) for no two codes to be printed alike.
@@ -76,27 +76,33 @@ def printed(code: int, frac: int) -> str:
 
 
 def load(path) -> dict:
-    """The content of golden.json; ValueError where it is something else."""
+    """The content of golden.json; OSError or ValueError where it is something else."""
     golden = json.loads(Path(path).read_text(encoding="ascii"))
     if not isinstance(golden, dict) or golden.get("format") != KIND or golden.get("version") != 1:
-        raise ValueError(f"{path} is no {KIND} of version 1; export the project again")
+        raise ValueError(f"it is no {KIND} of version 1")
+    if not golden.get("codes") or not golden.get("outputs"):
+        raise ValueError("it holds no codes")
     return golden
 
 
 def main(folder: Path, names: list[str]) -> int:
-    logs = [Path(name) for name in names] or [folder / name for name in LOGS if (folder / name).exists()]
-    if not logs:
-        print(f"no log: none of {', '.join(LOGS)} is in {folder}; run the project first (see README.txt)")
+    path = folder / "golden.json"
+    try:
+        golden = load(path)
+    except (OSError, ValueError) as error:
+        print(f"{path}: cannot be read ({error}); export the project again")
         return 2
-    golden = load(folder / "golden.json")
-    return max(_report(log, golden) for log in logs)
+    results = [_report(log, golden) for log in map(Path, names or [folder / name for name in LOGS])]
+    return 1 if 1 in results else max(results)
 
 
 def _report(log: Path, golden) -> int:
-    if not log.exists():
-        print(f"{log}: FAILED, there is no such file")
-        return 1
-    wrong = judge(log.read_text(errors="replace").splitlines(), golden)
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except OSError as error:
+        print(f"{log}: no such log ({error.strerror}); run the project (see README.txt), or give the log that there is")
+        return 2
+    wrong = judge(lines, golden)
     verdict = f"FAILED, {len(wrong)} lines differ" if wrong else f"passed, all {len(golden['codes'])} lines are equal"
     print(
         "\n  ".join(

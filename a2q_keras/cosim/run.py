@@ -14,7 +14,7 @@ from a2q_keras.cosim import csim, rtl, testbench, vectors, vendor
 from a2q_keras.cosim.compare import Mismatch, mismatches, port
 from a2q_keras.cosim.report import CosimReport, LayerTrace, Part
 from a2q_keras.errors import ConfigurationError
-from a2q_keras.hls.layers import LayerPlan, plan
+from a2q_keras.hls.layers import LayerPlan, check_names, plan
 from a2q_keras.hls.settings import HlsConfig
 from a2q_keras.integer.graph import IntegerProgram
 from a2q_keras.integer.run import as_inputs, trace
@@ -78,8 +78,9 @@ def cosim(
     unknown = [engine for engine in engines if engine not in ENGINES]
     if unknown or not engines:
         raise ConfigurationError(f"engines={engines!r}; allowed engines are {', '.join(ENGINES)}")
-    whole = whole_bench(program, x, n_random, seed, firmware)
     config = config or HlsConfig()
+    check_names(program, config)
+    whole = whole_bench(program, x, n_random, seed, firmware)
     benches = [whole, _alone(program, firmware or program)] if vectors.isolated_layers(program) else [whole]
     parts = [part for name, reference in references.items() for part in _refer(name, reference, whole)]
     counted: dict[str, ResourceReport] = {}  # the first report of an engine: that of the whole network

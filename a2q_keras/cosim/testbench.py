@@ -46,6 +46,8 @@ def run(program: IntegerProgram, values: list, config: HlsConfig | None = None) 
 def write(program: IntegerProgram, values: list, config: HlsConfig):
     """Write the hls4ml project into `config.output_dir`, with vectors and golden outputs in the bench's format.
 
+    Logs of a run before, perhaps of other firmware, are removed.
+
     Raises ConfigurationError for a backend without such a bench, for values that are no float32, and for outputs of
     more bits than the log shows.
     """
@@ -54,6 +56,8 @@ def write(program: IntegerProgram, values: list, config: HlsConfig):
     with contextlib.redirect_stdout(io.StringIO()):
         graph.write()
     folder = Path(str(config.output_dir))
+    for log in judge.LOGS:
+        (folder / log).unlink(missing_ok=True)
     tensors = trace(program, [node.format.quantize(array) for node, array in zip(program.inputs, values)])
     outputs = [tensors[name].reshape(len(values[0]), -1) for name in program.outputs]
     wanted = [program.formats[name].values(codes) for name, codes in zip(program.outputs, outputs)]

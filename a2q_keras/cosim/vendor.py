@@ -89,8 +89,6 @@ def run(
     with tempfile.TemporaryDirectory(prefix="a2q_vendor_") as fresh:
         folder = Path(config.output_dir or fresh).resolve()
         testbench.write(program, values, replace(config, output_dir=str(folder)))
-        for log in (testbench.CSIM_LOG, testbench.RTL_LOG):
-            (folder / log).unlink(missing_ok=True)
         reports.remove(folder, config.project_name)
         write_text(folder / "build_opt.tcl", build_options())
         vendor.tool.run(vendor.arguments, cwd=folder, timeout=HOURS * 3600)

@@ -89,7 +89,7 @@ def plan(program: IntegerProgram, config: HlsConfig | None = None) -> FirmwarePl
     is an input itself, two outputs are the same tensor, or a setting names no layer.
     """
     config = config or HlsConfig()
-    _check_names(program, config)
+    check_names(program, config)
     lowered, holders, owners = lower(program, config)
     planner = _Planner(lowered, config, owners)
     for op in (*lowered.inputs, *lowered.ops):
@@ -109,7 +109,8 @@ def plan(program: IntegerProgram, config: HlsConfig | None = None) -> FirmwarePl
     )
 
 
-def _check_names(program, config):
+def check_names(program, config):
+    """ConfigurationError where a setting names a layer that the program does not have."""
     unknown = config.named_layers() - set(program.formats)
     if unknown:
         known = ", ".join(op.name for op in program.accumulator_ops)
@@ -120,7 +121,10 @@ def _outputs(program, planner) -> tuple[str, ...]:
     origins = [planner.origin(tensor) for tensor in planner.program.outputs]
     for tensor, origin in zip(program.outputs, origins):
         if isinstance(planner.program[origin], Input):
-            raise ConfigurationError(f"output {tensor!r} is the input {origin!r} unchanged; no firmware computes it")
+            raise ConfigurationError(
+                f"output {tensor!r} is the quantized input {origin!r} and nothing more, which no layer of firmware "
+                "computes; take it out of the outputs"
+            )
         if origins.count(origin) > 1:
             raise ConfigurationError(f"output {tensor!r} is also another output of the program; firmware has it once")
     return tuple(planner.names[origin] for origin in origins)

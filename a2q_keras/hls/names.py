@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 
 KEYWORDS_AND_MACROS = """
-    alignas alignof and asm assert auto bitand bitor bool break case catch char class compl concept const constexpr
-    continue decltype default delete do double else enum eof errno explicit export extern false final float for
-    friend goto if infinity inline int long main mutable namespace nan new noexcept not null nullptr
-    operator or override private protected public register requires return short signed sizeof static std struct
-    switch template this throw true try typedef typeid typename union unsigned using virtual void volatile while xor
+    alignas alignof and and_eq asm assert auto bitand bitor bool break case catch char class co_await co_return co_yield
+    compl concept const const_cast consteval constexpr constinit continue decltype default delete do double dynamic_cast
+    else enum eof errno explicit export extern false final float for friend goto if infinity inline int long main
+    mutable namespace nan new noexcept not not_eq null nullptr operator or or_eq override private protected public
+    register reinterpret_cast requires return short signed sizeof static static_assert static_cast std struct switch
+    template this thread_local throw true try typedef typeid typename union unsigned using virtual void volatile while
+    xor xor_eq
 """
 HLS4ML = {"input", "nnet"}
 RESERVED = HLS4ML.union(KEYWORDS_AND_MACROS.split())
+MATHEMATICS = re.compile(r"m_\w+", re.IGNORECASE)  # macros of math.h: M_PI
 # names that hls4ml generates: layer3_out, config3, w3, b3, fc_accum_t, x_ap
 GENERATED = re.compile(r"(layer|config|w|b)\d.*|.*_t|.*_ap", re.IGNORECASE)
 
 
 def is_identifier(name: str) -> bool:
     """Whether `name` can name a C++ variable or function."""
-    return bool(re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII)) and name.lower() not in RESERVED
+    legal = re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) and not MATHEMATICS.fullmatch(name)
+    return bool(legal) and name.lower() not in RESERVED
 
 
 def identifiers(names) -> dict[str, str]:

@@ -8,6 +8,8 @@ import io
 import tempfile
 import warnings
 from copy import deepcopy
+from dataclasses import fields
+from inspect import Parameter, signature
 
 from a2q_keras.errors import ConfigurationError, ToolMissingError
 from a2q_keras.hls.check import check_plan
@@ -58,6 +60,7 @@ def model_graph(firmware: FirmwarePlan, config: HlsConfig, bit_exact: bool = Fal
 def _hls4ml_config(firmware, config) -> dict:
     from hls4ml.utils.config import create_config
 
+    _check_options(config)
     common = create_config(
         output_dir=str(config.output_dir or tempfile.mkdtemp(prefix="a2q_hls_")),
         project_name=config.project_name,
@@ -78,6 +81,26 @@ def _hls4ml_config(firmware, config) -> dict:
         "LayerName": _layer_configs(firmware, config),
     }
     return common
+
+
+def _check_options(config):
+    """ConfigurationError for options that hls4ml would ignore."""
+    from hls4ml.backends import get_backend
+    from hls4ml.utils.config import create_config
+
+    takes = (create_config, get_backend(config.backend).create_initial_config)
+    known = {
+        name
+        for call in takes
+        for name, part in signature(call).parameters.items()
+        if part.kind != Parameter.VAR_KEYWORD
+    }
+    unknown = sorted(config.options.keys() - known)
+    if unknown:
+        raise ConfigurationError(
+            f"{unknown[0]!r} is no setting here, nor an option of hls4ml's {config.backend} backend; those are "
+            f"{', '.join(sorted(known - {entry.name for entry in fields(HlsConfig)}))}"
+        )
 
 
 def _layer_configs(firmware, config) -> dict:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from math import inf
+from numbers import Real
 from typing import NamedTuple
 
 from a2q_keras.errors import ConfigurationError
@@ -107,13 +109,20 @@ class HlsConfig:
         for factor in _each(self.reuse_factor):
             if type(factor) is not int or factor < 1:
                 raise ConfigurationError(f"reuse_factor is {factor!r}; give an integer of at least 1")
-        if not 0 < self.clock_period < float("inf"):
-            raise ConfigurationError(f"clock_period is {self.clock_period}; give nanoseconds above 0, such as 5")
-        if not re.fullmatch(r"[\w.-]+", self.part):
+        if not isinstance(self.clock_period, Real) or not 0 < self.clock_period < inf:
+            raise ConfigurationError(f"clock_period is {self.clock_period!r}; give nanoseconds above 0, such as 5")
+        if not re.fullmatch(r"[\w.-]+", str(self.part)) or self.part is None:
             raise ConfigurationError(f"part is {self.part!r}; give a name such as {HlsConfig.part!r}")
         if not is_identifier(self.project_name):
             raise ConfigurationError(f"project_name is {self.project_name!r}; give a C++ name such as 'myproject'")
         _check_layer_options(self.layer_options)
+
+    @classmethod
+    def of(cls, **settings) -> HlsConfig:
+        """The config with these settings; what it has no field for are options."""
+        own = {entry.name for entry in fields(cls)} - {"options"}
+        options = {**settings.pop("options", {}), **{key: settings[key] for key in settings.keys() - own}}
+        return cls(**{key: settings[key] for key in settings.keys() & own}, options=options)
 
     @property
     def parallel(self) -> bool:

@@ -181,12 +181,16 @@ class Certificate:
         """
         return self[layer].worst_case_input(channel, sign)
 
-    def verify(self) -> Certificate:
+    def verify(self, program: IntegerProgram | None = None) -> Certificate:
         """This certificate, after every figure was derived again from the codes in it, in Python integers.
 
-        Raises FileError where a figure differs, naming layer and figure, and AccumulatorOverflowError where the
-        figures are right but an accumulator is too narrow.
+        program: None, or the program that it should be for, which its digest and its layers then must be those of.
+
+        Raises FileError where a figure differs, naming layer and figure, or for another program, and
+        AccumulatorOverflowError where the figures are right but an accumulator is too narrow.
         """
+        if program is not None:
+            recheck.check_program(self, program.with_acc_bits(self.acc_bits))
         for record in self.layers:
             recheck.check(record)
         return self.raise_if_unsafe()

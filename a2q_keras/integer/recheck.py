@@ -26,6 +26,16 @@ def check(record):
             _same(record, f"the {extreme} that worst_{side}_input reaches", reached, wanted)
 
 
+def check_program(certificate, program):
+    """FileError where a Certificate is not that of a program with the widths that it grants."""
+    wanted, found = ([part.name for part in parts] for parts in (program.accumulator_ops, certificate.layers))
+    if found != wanted or certificate.program_sha256 != program.digest():
+        raise FileError(
+            f"the certificate of {certificate.program!r}, layers {', '.join(found) or 'none'}, is not of program "
+            f"{program.name!r} with layers {', '.join(wanted) or 'none'} and these widths; certify that"
+        )
+
+
 def _reached(record, side: str, bound) -> dict[str, int]:
     """What the worst-case input of a side makes of the accumulators of the worst channel, by figure."""
     column = record.weights[:, record.worst_channel].tolist()

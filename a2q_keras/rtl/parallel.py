@@ -61,7 +61,10 @@ def build(
     tensors = trace(program, on_op)
     inputs = [item for node in program.inputs for item in tensors[node.name].ravel()]
     outputs = [item for name in program.outputs for item in tensors[name].ravel()]
-    return _design(program, config, comb_trace(inputs, outputs, keep_dead_inputs=True))
+    logic = comb_trace(inputs, outputs, keep_dead_inputs=True)
+    if not any(interval.min or interval.max for interval in logic.out_qint):  # and a bus has a bit at least
+        logic = comb_trace(inputs, [*outputs, 0 * inputs[0] + 1], keep_dead_inputs=True)
+    return _design(program, config, logic)
 
 
 def _design(program, config: ParallelConfig, logic) -> RtlDesign:

@@ -58,10 +58,31 @@ def test_neighbouring_codes_of_the_widest_outputs_are_printed_apart():
 def test_exit_status(tmp_path, capsys):
     assert judge.main(tmp_path, []) == 2
     (tmp_path / "golden.json").write_text(json.dumps(GOLDEN))
+    assert judge.main(tmp_path, []) == 2
+    good, bad = tmp_path / "good.log", tmp_path / "bad.log"
+    good.write_text("\n".join(GOOD) + "\n")
+    bad.write_text("\n".join(GOOD[:3]) + "\n")
+    assert judge.main(tmp_path, [str(good)]) == 0
+    assert judge.main(tmp_path, [str(good), str(tmp_path / "none.log")]) == 2
+    assert judge.main(tmp_path, [str(good), str(bad), str(tmp_path)]) == 1
+    assert "none.log: no such log" in capsys.readouterr().out
+
+
+def test_both_logs_are_wanted(tmp_path):
+    (tmp_path / "golden.json").write_text(json.dumps(GOLDEN))
+    (tmp_path / "tb_data").mkdir()
+    statuses = []
+    for name in judge.LOGS:
+        (tmp_path / name).write_text("\n".join(GOOD) + "\n")
+        statuses.append(judge.main(tmp_path, []))
+    assert statuses == [2, 0]
+
+
+@pytest.mark.parametrize("text", ["{}", "{", "[]", json.dumps(GOLDEN | {"codes": []}), None])
+def test_golden_codes_that_are_none_are_one_clear_line(text, tmp_path, capsys):
     (tmp_path / "good.log").write_text("\n".join(GOOD) + "\n")
-    assert judge.main(tmp_path, [str(tmp_path / "good.log")]) == 0
-    assert judge.main(tmp_path, [str(tmp_path / "good.log"), str(tmp_path / "none.log")]) == 1
-    assert "there is no such file" in capsys.readouterr().out
-    (tmp_path / "golden.json").write_text("{}")
-    with pytest.raises(ValueError, match="is no a2q_keras golden outputs"):
-        judge.main(tmp_path, [str(tmp_path / "good.log")])
+    if text is not None:
+        (tmp_path / "golden.json").write_text(text)
+    assert judge.main(tmp_path, [str(tmp_path / "good.log")]) == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "golden.json: cannot be read" in line and "export the project again" in line

@@ -62,8 +62,23 @@ class TestBench:
     pytestmark = needs_gxx
 
     def test_the_log_of_the_real_bench_passes(self, project, log):
-        done = check(project)
+        done = check(project, log)
         assert done.returncode == 0 and "passed, all 104 lines are equal" in done.stdout
+
+    def test_a_missing_log_of_the_rtl_is_no_success(self, project, log):
+        done = check(project)
+        assert done.returncode == 2 and "rtl_cosim_results.log: no such log" in done.stdout
+
+    def test_an_export_over_a_project_removes_its_logs(self, log, tmp_path):
+        """They are of other firmware: check_cosim.py would take them for its own."""
+        pipeline.export_project(mlp(), tmp_path, acc_bits=None, n_random=40)
+        for name in (testbench.CSIM_LOG, testbench.RTL_LOG):
+            (tmp_path / name).write_text(log.read_text())
+        assert check(tmp_path).returncode == 0
+        again = {"strategy": "Resource", "reuse_factor": 2}
+        pipeline.export_project(mlp(), tmp_path, acc_bits=None, n_random=40, **again)
+        assert check(tmp_path).returncode == 2
+        assert not any("log" in name for name in json.loads((tmp_path / "manifest.json").read_text()))
 
     @pytest.mark.parametrize(
         "fault, words",

@@ -1,5 +1,6 @@
 """Verilog in simulation against the golden run."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +97,15 @@ class TestGhdl:
         codes = vectors.first_layer_inputs(program)
         got = rtl.simulate(styles.build(narrow, language="vhdl", adders_per_stage=0), codes)[0]
         assert (got != program.run_codes(codes[0])).any()
+
+    @pytest.mark.parametrize("adders_per_stage", [0, 3])
+    def test_outputs_that_are_always_zero_have_a_bus_of_a_bit(self, adders_per_stage):
+        program, last = mlp(), mlp().ops[-1]
+        dead = replace(program, ops=(*program.ops[:-1], replace(last, weights=0 * last.weights, bias=0 * last.bias)))
+        design = styles.build(dead, language="vhdl", adders_per_stage=adders_per_stage)
+        assert not rtl.simulate(design, codes_of(dead))[0].any()
+        verilog = styles.build(dead, adders_per_stage=adders_per_stage)
+        assert re.search(r"output( reg)? \[0:0\] model_out", verilog.files["src/model.v"])
 
 
 class TestChoice:

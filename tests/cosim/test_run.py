@@ -82,6 +82,8 @@ def test_keras_takes_the_inputs_in_the_order_of_the_program(engines):
         ({"engines": ("verilog",)}, "allowed engines are csim"),
         ({"engines": ()}, "allowed engines are csim"),
         ({"n_random": 0}, "n_random=0 is not allowed"),
+        ({"config": HlsConfig(strategy={"zz": "Resource"})}, "no layer is called zz"),
+        ({"config": HlsConfig(layer_options={"zz": {}})}, "no layer is called zz"),
     ],
     ids=str,
 )

@@ -10,7 +10,24 @@ def test_good_names_stay(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["input", "float", "1x1", "", "größe", "a b", "w2", "B3", "layer3_out", "config1", "fc_weight_t", "x_ap", "_"],
+    [
+        "input",
+        "float",
+        "1x1",
+        "",
+        "größe",
+        "a b",
+        "w2",
+        "B3",
+        "layer3_out",
+        "config1",
+        "fc_weight_t",
+        "x_ap",
+        "_",
+        "and_eq",
+        "static_cast",
+        "M_PI",
+    ],
 )
 def test_other_names_become_legal(name):
     assert is_identifier(identifiers([name])[name])

@@ -48,6 +48,13 @@ def test_settings_reach_hls4ml(tmp_path):
     assert graph.graph["fc_1"].get_attr("strategy") == "latency"
 
 
+def test_options_reach_hls4ml_or_are_refused(tmp_path):
+    graph = build(mlp(), HlsConfig.of(output_dir=str(tmp_path), namespace="abc"))
+    assert graph.config.config["WriterConfig"]["Namespace"] == "abc"
+    with pytest.raises(ConfigurationError, match="'stratgy' is no setting here, nor an option of .*clock_uncertainty"):
+        build(mlp(), HlsConfig.of(output_dir=str(tmp_path), stratgy="Resource"))
+
+
 def test_without_output_dir_each_project_has_its_own():
     folders = {build(mlp()).config.get_output_dir() for _ in range(2)}
     assert len(folders) == 2 and all(Path(folder).is_dir() for folder in folders)

@@ -64,9 +64,16 @@ def test_settings_by_layer():
     assert config.only({"b"}).named_layers() == set()
 
 
+def test_settings_without_a_field_are_options():
+    config = HlsConfig.of(strategy="Resource", namespace="abc", options={"write_tar": True})
+    assert (config.strategy, config.options) == ("Resource", {"namespace": "abc", "write_tar": True})
+
+
 @pytest.mark.parametrize(
     "wrong, words",
     [
+        ({"clock_period": "5"}, "clock_period is '5'; give nanoseconds"),
+        ({"part": None}, "part is None; give a name"),
         ({"backend": "Versal"}, "backend is 'Versal'; supported are Vitis, Vivado"),
         ({"io_type": "io_serial"}, "io_type is 'io_serial'; supported are io_parallel, io_stream"),
         ({"strategy": {"fc": "Fast"}}, "strategy of Vitis is 'Fast'; supported are Latency, Resource"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,3 +41,14 @@ def test_the_message_says_what_to_do():
         FileError, match=r"layer 'fc2': sparsity is 0.75 in the certificate, its codes give .*certify the program again"
     ):
         recheck.check(record)
+
+
+def test_a_certificate_is_of_one_program_with_its_widths():
+    program = mlp()
+    proof = certify(program)
+    assert proof.verify(program) is proof
+    fewer = replace(proof, layers=proof.layers[:1])
+    renamed = replace(proof, program_sha256="0" * 64)
+    for other in (fewer, renamed, replace(proof, layers=())):
+        with pytest.raises(FileError, match="the certificate of .* is not of program .*; certify that"):
+            other.verify(program)

@@ -54,6 +54,8 @@ def load_integer_model(path) -> IntegerProgram:
 def load_model(path):
     """A Keras model from a .keras file, or an integer program from any other; nothing need be imported before.
 
+    Under torch the model runs eagerly, as by Keras' default there, also where it was compiled by another backend.
+
     Raises FileError, naming the file, where it cannot be read.
     """
     path = Path(path)
@@ -71,11 +73,14 @@ def load_model(path):
 
     try:
         with start.values_follow():
-            return keras.saving.load_model(path)
+            model = keras.saving.load_model(path)
     except A2QError:
         raise
     except Exception as error:
         raise FileError(f"{path}: Keras cannot load it ({_reason(error)}); save it again with model.save") from error
+    if keras.backend.backend() == "torch" and model.compiled:
+        model.jit_compile = False  # which Keras writes down as True under JAX; torch.compile takes minutes
+    return model
 
 
 def save_model(model, path):

@@ -1,5 +1,7 @@
 """What differs between Keras' backends: compiling a function as a training step does, and gradients."""
 
+from contextlib import contextmanager
+
 import keras
 import numpy as np
 from keras import ops
@@ -24,6 +26,19 @@ def eager(function):
 
 
 MODES = {"eager": eager} | ({} if keras.backend.backend() == "torch" else {"compiled": compiled})  # torch has no other
+
+
+@contextmanager
+def wide_floats():
+    """JAX's 64-bit mode; the other backends have none to switch on."""
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
 
 
 def tensors(*arrays) -> list:

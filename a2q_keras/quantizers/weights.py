@@ -51,8 +51,9 @@ def better_scale_log2(kernel, bias, scale_log2, method, spec: Accumulator):
     """The best of scale_log2 - 1, scale_log2, scale_log2 + 1 by ||s q(w/s) - w||**2: the search of
     `numerics.quantize.search_scale_log2`, one step at a time.  A neighbour must be better by HYSTERESIS.
     """
-    exponents = scale_log2 + ops.convert_to_tensor([0.0, -1.0, 1.0])
-    errors = scale_errors(kernel, bias, exponents, method, spec) * ops.convert_to_tensor([HYSTERESIS, 1.0, 1.0])
+    exponents = scale_log2 + ops.convert_to_tensor([0.0, -1.0, 1.0], "float32")  # not float64 in JAX's 64-bit mode
+    handicaps = ops.convert_to_tensor([HYSTERESIS, 1.0, 1.0], "float32")
+    errors = scale_errors(kernel, bias, exponents, method, spec) * handicaps
     return ops.take(exponents, ops.argmin(errors))
 
 

@@ -12,6 +12,7 @@ from a2q_keras.layers.dense import A2QDense
 from a2q_keras.layers.search import SCALE_STAYS, SCALE_STEPS
 from a2q_keras.layers.weight_norm import WeightNorm
 from a2q_keras.numerics import projection, quantize
+from tests.backend import wide_floats
 from tests.layers.battery import FORMATS, METHODS, Battery
 from tests.programs import needs_gxx
 
@@ -24,6 +25,21 @@ class TestA2QDense(Battery):
     @pytest.mark.parametrize("method", METHODS)
     def test_the_bound_holds_for_every_format(self, inputs, method):
         self.check_golden_and_bound(self.trained(inputs, method)[0], method)
+
+    def test_a_model_compiled_elsewhere_loads_uncompiled_under_torch(self, tmp_path):
+        model = self.model()
+        model.compile("adam", "mse", jit_compile=True)
+        model.save(tmp_path / "m.keras")
+        assert a2q.load_model(tmp_path / "m.keras").jit_compile == (keras.backend.backend() != "torch")
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_golden_run_of_a_layer_trained_with_wide_floats(self, method):
+        x, y = self.data()
+        with wide_floats():
+            model = self.model(method=method)
+            model.compile("adam", "mse")
+            model.fit(x, y, verbose=0)
+            self.check_golden_and_bound(model, method)
 
 
 class TestCSimulation:

@@ -2,8 +2,7 @@
 
 The proof is the exact condition of `numerics.bounds` on the codes of each channel and the range of its input codes; the
 certificate carries both, so anyone can check it again (`Certificate.verify`, written apart in `integer.recheck`).
-The window of a convolution counts whole, also where a part of it lies in the padding at every place: there the true need
-may be less.
+The window of a convolution counts whole, also where a part of it lies in the padding at every place: there less may do.
 With multi-stage accumulation (`integer.ops`) it is shown for the inner accumulator of every tile and for the outer one.
 """
 

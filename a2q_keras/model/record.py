@@ -55,7 +55,7 @@ def _batches(model, data, count: int = SAMPLES):
         if len(set(lengths)) > 1:
             raise ConfigurationError(f"the inputs of {model.name!r} are given {lengths} samples; give as many of each")
         for start in range(0, min(len(arrays[0]), left), BATCH):
-            yield [array[start : start + min(BATCH, left - start)] for array in arrays]
+            yield [array[start : start + min(BATCH, left - start)].astype(np.float32) for array in arrays]
         left -= len(arrays[0])
         if left <= 0:
             return
@@ -79,7 +79,7 @@ def _chunks(model, data):
 
 
 def _per_input(model, x) -> list[np.ndarray]:
-    """float32 arrays for the inputs of the model, from one, a list, or a dict by name."""
+    """Arrays of numbers for the inputs of the model, from one, a list, or a dict by name."""
     if isinstance(x, Mapping):
         names = [tensor.name for tensor in model.inputs]
         missing = [name for name in names if name not in x]
@@ -89,9 +89,13 @@ def _per_input(model, x) -> list[np.ndarray]:
             )
         x = [x[name] for name in names]
     try:
-        return [np.asarray(part).astype(np.float32) for part in (x if isinstance(x, (tuple, list)) else [x])]
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"data for {model.name!r} are no array of numbers ({error}); give arrays") from error
+        arrays = [np.asarray(part) for part in (x if isinstance(x, (tuple, list)) else [x])]
+    except ValueError as error:
+        raise ConfigurationError(f"data for {model.name!r} are no array ({error}); give arrays") from error
+    wrong = [array.dtype for array in arrays if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16"]
+    if wrong:
+        raise ConfigurationError(f"data for {model.name!r} are {wrong[0]}; give arrays of real numbers")
+    return arrays
 
 
 def _finite(name, values):

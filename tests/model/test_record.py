@@ -48,7 +48,9 @@ def test_of_large_tensors_a_share_of_each_batch_is_kept(model, monkeypatch):
     [
         (np.zeros((4, 2)), r"data of shapes \[\(2,\)\] does not fit the inputs of 'doubling', \[\(3,\)\]"),
         (np.zeros((0, 3)), "data is empty; give about a hundred inputs"),
-        ([["a"] * 3], "data for 'doubling' are no array of numbers"),
+        ([["a"] * 3], "data for 'doubling' are <U1; give arrays of real numbers"),
+        (np.full((4, 3), 1j), "data for 'doubling' are complex128"),
+        ([([[[1, 2], [3]]], 0)], "data for 'doubling' are no array"),
         ({"y": np.zeros((4, 3))}, "data has no input 'x' of 'doubling'; its inputs are x"),
         (np.full((4, 3), np.nan), "layer 'x' makes NaN or infinity on the calibration data; clean"),
     ],

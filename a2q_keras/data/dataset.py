@@ -89,9 +89,8 @@ def _check(x, y, path):
     whole = y.dtype.kind in "iub" or (y.dtype.kind == "f" and bool((y == np.rint(y)).all()))
     if x.ndim < 1 or not x.size or x.dtype.kind not in "iufb":
         raise FileError(f"{path}: inputs {x.dtype} of shape {x.shape}; give numbers (samples, ...)")
-    with np.errstate(over="ignore"):
-        if not np.isfinite(x.astype(np.float32)).all():
-            raise FileError(f"{path}: inputs with NaN, infinity or numbers beyond float32; clean the data")
+    if x.dtype.kind == "f" and not (np.abs(x) <= np.finfo(np.float32).max).all():
+        raise FileError(f"{path}: inputs with NaN, infinity or numbers beyond float32; clean the data")
     if y.shape not in ((len(x),), (len(x), 1)) or not whole or not 0 <= y.min() <= y.max() < 2**31:
         raise FileError(
             f"{path}: labels {y.dtype} of shape {y.shape} for {len(x)} samples; give a class number from 0 for each"

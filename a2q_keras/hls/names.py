@@ -15,7 +15,7 @@ KEYWORDS_AND_MACROS = """
 """
 HLS4ML = {"input", "nnet"}
 RESERVED = HLS4ML.union(KEYWORDS_AND_MACROS.split())
-MATHEMATICS = re.compile(r"m_\w+", re.IGNORECASE)  # macros of math.h: M_PI
+MATHEMATICS = re.compile(r"M_[A-Z0-9_]+")  # macros of math.h: M_PI
 # names that hls4ml generates: layer3_out, config3, w3, b3, fc_accum_t, x_ap
 GENERATED = re.compile(r"(layer|config|w|b)\d.*|.*_t|.*_ap", re.IGNORECASE)
 

@@ -111,7 +111,7 @@ class HlsConfig:
                 raise ConfigurationError(f"reuse_factor is {factor!r}; give an integer of at least 1")
         if not isinstance(self.clock_period, Real) or not 0 < self.clock_period < inf:
             raise ConfigurationError(f"clock_period is {self.clock_period!r}; give nanoseconds above 0, such as 5")
-        if not re.fullmatch(r"[\w.-]+", str(self.part)) or self.part is None:
+        if not isinstance(self.part, str) or not re.fullmatch(r"[\w.-]+", self.part):
             raise ConfigurationError(f"part is {self.part!r}; give a name such as {HlsConfig.part!r}")
         if not is_identifier(self.project_name):
             raise ConfigurationError(f"project_name is {self.project_name!r}; give a C++ name such as 'myproject'")

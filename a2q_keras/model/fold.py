@@ -9,9 +9,9 @@ import numpy as np
 def float_weights(layer, batchnorm=None) -> list[np.ndarray | None]:
     """[kernel, bias] of a float Keras or QKeras layer, as `set_float_weights` takes them; bias None without one.
 
-    Those of a QKeras layer are quantized as it computes with them.  A separable convolution gives
-    [depthwise kernel, pointwise kernel, bias].  batchnorm: the layer behind it, whose
-    moving statistics are folded in: kernel * f, (bias - mean) * f + beta, f = gamma / sqrt(variance + epsilon).
+    Those of a QKeras layer are quantized as it computes with them.  A separable convolution gives [depthwise kernel,
+    pointwise kernel, bias].  batchnorm: the layer behind it, whose moving statistics are folded in: kernel * f,
+    (bias - mean) * f + beta, f = gamma / sqrt(variance + epsilon).
     """
     *kernels, bias = _own_weights(layer)
     if batchnorm is None:

@@ -46,8 +46,8 @@ def to_qkeras(model):
     An A2Q layer becomes QKeras' layer of that kind and name, kernels quantized_bits(weight_bits, ..., alpha=1), biases
     quantized_bits(acc_bits, ..., alpha=1), with tiles of 24 bits, batch norm folded in; a separable convolution becomes
     two layers; in layers of plain QKeras with an a2q_bits that becomes quantized_bits, too.  Other layers are copied.
-    Raises UnsupportedLayerError for groups, which QKeras' convolutions cannot
-    run.
+
+    Raises UnsupportedLayerError for groups, which QKeras' convolutions cannot run.
     """
     return keras.models.clone_model(functional(model), clone_function=lambda layer: layer, call_function=_call)
 

@@ -13,7 +13,7 @@ from a2q_keras.errors import ConfigurationError
 from a2q_keras.numerics import bounds
 from a2q_keras.numerics.formats import FixedPoint
 from a2q_keras.quantizers import weights
-from a2q_keras.quantizers.pow2 import LEAST, POWERS, exp2
+from a2q_keras.quantizers.pow2 import LEAST, POWERS, exp2, whole_exponent
 
 LEAST_NORM = 2.0**-60
 
@@ -94,7 +94,7 @@ class a2q_bits(BaseQuantizer):
     def format(self, kernel) -> FixedPoint:
         """Of the codes of a kernel."""
         columns = ops.reshape(ops.convert_to_tensor(kernel), (-1, self._channels(kernel)))
-        return FixedPoint(self.bits, -round(float(ops.convert_to_numpy(self.exponent(columns)))), signed=True)
+        return FixedPoint(self.bits, -whole_exponent(ops.convert_to_numpy(self.exponent(columns))), signed=True)
 
     def max(self):
         """The largest value, if the scale is fixed; else 1, as QKeras' quantizers with a scale of their own say."""

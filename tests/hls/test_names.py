@@ -3,7 +3,7 @@ import pytest
 from a2q_keras.hls.names import identifiers, is_identifier
 
 
-@pytest.mark.parametrize("name", ["dense", "fc1", "block_2_out", "q"])
+@pytest.mark.parametrize("name", ["dense", "fc1", "block_2_out", "q", "m_1"])
 def test_good_names_stay(name):
     assert identifiers([name]) == {name: name}
 

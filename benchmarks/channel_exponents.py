@@ -52,16 +52,20 @@ def fit_scale(layer, scale_log2=None):
     layer.search_anew()
 
 
-def better_scale_log2(kernel, bias, scale_log2, method, spec):
-    """`weights.better_scale_log2` by channel."""
-    shifts = ops.convert_to_tensor((0.0, -1.0, 1.0))
-    errors = []
-    for shift in range(3):
-        scale = exp2(scale_log2 + shifts[shift])
-        codes = weights.exact_codes(kernel / scale, weights.bias_codes(bias, scale, spec), spec)
-        errors.append(ops.sum(ops.square(codes * scale - kernel), axis=0))
-    errors[0] = errors[0] * weights.HYSTERESIS
-    return scale_log2 + ops.take(shifts, ops.argmin(ops.stack(errors), axis=0))
+def found_anew(kernel, bias, scale_log2, held, may_move, method, spec):
+    """`weights.found_anew` by channel."""
+    tried = [_tried(kernel, bias, scale_log2 + shift, spec) for shift in (0.0, -1.0, 1.0)]
+    exponents, errors, found = (ops.stack(part) for part in zip(*tried))
+    errors = ops.concatenate([errors[:1] * weights.HYSTERESIS, errors[1:]])
+    best = ops.where(may_move, ops.argmin(errors, axis=0), 0)
+    chosen = ops.cast(ops.equal(best, ops.arange(3)[:, None]), "float32")
+    return ops.sum(exponents * chosen, axis=0), ops.sum(found * chosen[:, None, None], axis=0)
+
+
+def _tried(kernel, bias, exponents, spec):
+    scale = exp2(exponents)
+    codes, found = weights.codes_and_thresholds(kernel / scale, weights.bias_codes(bias, scale, spec), spec)
+    return exponents, ops.sum(ops.square(codes * scale - kernel), axis=0), found
 
 
 def integer_weights(layer):
@@ -97,6 +101,6 @@ PATCHES = (
     (AccumulatorAware, "_initial_scale_log2", initial_scale_log2),
     (AccumulatorAware, "fit_scale", fit_scale),
     (AccumulatorAware, "integer_weights", integer_weights),
-    (weights, "better_scale_log2", better_scale_log2),
+    (weights, "found_anew", found_anew),
     (choose, "fit", best_fit),
 )

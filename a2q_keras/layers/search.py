@@ -6,7 +6,6 @@ import numpy as np
 from keras import ops
 
 from a2q_keras.quantizers import weights
-from a2q_keras.quantizers.pow2 import exp2
 
 SEARCH_EVERY = 64  # training steps for which the thresholds of the projection are held
 SCALE_STEPS = 1024  # in which the scale may move
@@ -14,8 +13,8 @@ SCALE_STAYS = 0.5  # what the number of the step has beyond a whole one where it
 
 
 def held_shape(k, channels, method, spec: weights.Accumulator) -> tuple[int, int, int]:
-    """The shape of what a training step holds for the next: `weights.thresholds` of method "exact", and in a last row
-    the number of the step.  One variable, because to a step of a small layer each costs as much as a sum."""
+    """The shape of what a training step holds for the next: the thresholds of `weights.exact`, and in a last row the
+    number of the step.  One variable, because to a step of a small layer each costs as much as a sum."""
     rows, *row = weights.thresholds_shape(k, channels, spec) if method == "exact" else (0, 1, 1)
     return rows + 1, *row
 
@@ -51,7 +50,9 @@ def search_when_due(latent, scale_log2, held, method, spec: weights.Accumulator)
     columns = ops.stop_gradient(latent.columns)
     bias = ops.zeros((columns.shape[1],)) if latent.bias is None else ops.stop_gradient(latent.bias)
     scale_log2, found = ops.cond(
-        due, lambda: _search(columns, bias, scale_log2, held[:-1], adapt, method, spec), lambda: (scale_log2, held[:-1])
+        due,
+        lambda: weights.found_anew(columns, bias, scale_log2, held[:-1], adapt, method, spec),
+        lambda: (scale_log2, held[:-1]),
     )
     return scale_log2, ops.concatenate([found, _counted(held[-1:])])
 
@@ -59,13 +60,3 @@ def search_when_due(latent, scale_log2, held, method, spec: weights.Accumulator)
 def _counted(steps):
     """The next step; those past SCALE_STEPS come again, so that a float32 can count them."""
     return ops.where(steps < 2 * SCALE_STEPS, steps, steps - SCALE_STEPS) + 1.0
-
-
-def _search(columns, bias, scale_log2, held, adapt, method, spec):
-    scale_log2 = ops.cond(
-        adapt, lambda: weights.better_scale_log2(columns, bias, scale_log2, method, spec), lambda: scale_log2
-    )
-    if method != "exact":
-        return scale_log2, held
-    scale = exp2(scale_log2)
-    return scale_log2, weights.thresholds(columns * (1.0 / scale), weights.bias_codes(bias, scale, spec), spec)

@@ -17,7 +17,7 @@ TIE_GUARD = 1 + 2.0**-22
 def exact(kernel, scale, bias, spec: Accumulator, held=None):
     """Weight values scale * codes (K, C), whose codes are the nearest that meet the exact condition with `bias` codes.
 
-    held: `thresholds` found for these weights a few training steps ago, to save the search; the codes may then miss the
+    held: thresholds found for these weights a few training steps ago, to save the search; the codes may then miss the
     budget by a few units.
 
     Gradient: straight through the rounding; along a budget that is used up, the part that would change the sum of the
@@ -48,14 +48,16 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     return together(with_gradient(lambda kernel: (codes * scale, backward), kernel), k, spec)
 
 
-def thresholds(u, bias, spec: Accumulator):
-    """What `exact` can be given as `held` for u = w / s: float32 (2, budgets, C), with tiles (2, budgets, tiles * C).
+def codes_and_thresholds(u, bias, spec: Accumulator):
+    """The codes of u = w / s, `exact_codes`, and what `exact` can be given as `held`.
 
-    The edge up to which weights shrink to zero (`projection.shrink`), just above any ties, which are left out; and the
-    share of the budget for each weight that draws on it.
+    The latter is float32 (2, budgets, C), with tiles (2, budgets, tiles * C): the edge up to which weights shrink to
+    zero (`projection.shrink`), just above any ties, which are left out; and the share of the budget for each weight
+    that draws on it.
     """
-    u, bias = apart(u, ops.stop_gradient(bias), spec)
-    return _edge_and_share(_found(u, bias, spec), spec)
+    columns, bias = apart(u, ops.stop_gradient(bias), spec)
+    found = _found(columns, bias, spec)
+    return together(projection.apply(columns, spec.qmax, found), u.shape[0], spec), _edge_and_share(found, spec)
 
 
 def _edge_and_share(found, spec):
@@ -66,7 +68,7 @@ def _edge_and_share(found, spec):
 
 
 def thresholds_shape(k: int, channels: int, spec: Accumulator) -> tuple[int, int, int]:
-    """The shape of `thresholds`."""
+    """The shape of what `exact` can be given as `held`."""
     return 2, _budgets(spec), channels * tiles.count(k, spec.tile)
 
 
@@ -77,9 +79,7 @@ def _budgets(spec: Accumulator) -> int:
 
 def exact_codes(u, bias, spec: Accumulator):
     """The twin of `numerics.projection.project_codes`: float32 codes (K, C) of u = w / s for bias codes (C,)."""
-    columns, bias = apart(u, bias, spec)
-    codes = projection.apply(columns, spec.qmax, _found(columns, bias, spec))
-    return together(codes, u.shape[0], spec)
+    return codes_and_thresholds(u, bias, spec)[0]
 
 
 def meet_exact_condition(codes, bias, spec: Accumulator):

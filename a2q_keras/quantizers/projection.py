@@ -35,7 +35,7 @@ def thresholds(u, qmax, budget):
     """
     rows = in_rows(u)
     sides = ops.abs(rows)[None] if budget.shape[0] == 1 else ops.stack([ops.relu(rows), ops.relu(-rows)])
-    return search(sides, qmax, budget)
+    return search(*units_and_rewards(sides), qmax, budget)
 
 
 def in_rows(u):
@@ -57,15 +57,19 @@ def apply(u, qmax, thresholds):
     """The codes of `u` (K, C) by given thresholds, as many ties taken as there is room for."""
     above, missing = u > 0, thresholds[2]
     level, cut = (ops.where(above, row[0], row[-1]) for row in (thresholds[0], thresholds[1]))
-    codes, ties = surely(ops.minimum(ops.abs(u), LARGEST), qmax, level, cut)
+    codes, ties = surely(*units_and_rewards(ops.minimum(ops.abs(u), LARGEST)), qmax, level, cut)
     sides = [ties] if missing.shape[0] == 1 else [ties & above, ties & ~above]
     return ops.sign(u) * _fill(codes, [ops.cast(side, "float32") for side in sides], missing)
 
 
-def surely(magnitude, qmax, level, cut):
-    """(codes without ties, where a tie could add a unit) of weights without their sign, in the layout of all four."""
+def units_and_rewards(magnitude):
+    """The units of positive reward that weights without their sign have, and the reward of the last of them."""
     units = ops.ceil(magnitude - 0.5)
-    reward = magnitude - units + 0.5
+    return units, magnitude - units + 0.5
+
+
+def surely(units, reward, qmax, level, cut):
+    """(codes without ties, where a tie could add a unit), in the layout of all four."""
     left = units - level
     at_level = (left > 0) & (left <= qmax)
     codes = ops.clip(left - 1.0, 0.0, qmax) + ops.cast(at_level & (reward > cut), "float32")
@@ -89,10 +93,8 @@ def _fill(codes, sides, missing):
     return ops.while_loop(unsettled, add, (codes, missing, *sides))[0]
 
 
-def search(magnitude, qmax, budget):
-    """`thresholds` (5, ..., R) of rows (..., R, K) without their sign, with budgets (..., R)."""
-    units = ops.ceil(magnitude - 0.5)
-    reward = magnitude - units + 0.5
+def search(units, reward, qmax, budget):
+    """`thresholds` (5, ..., R) of rows (..., R, K) of `units_and_rewards`, with budgets (..., R)."""
     full = total(ops.minimum(units, qmax)) > budget
     level = _level(units, qmax, budget, full)
     left = units - level[..., None]
@@ -130,7 +132,8 @@ def _level(units, qmax, budget, full):
 def _cut(keys, missing):
     """(cut, count): the threshold above which `count` keys lie, count = missing but for ties at the cut itself.
 
-    A search on the grid of all rewards: by interpolation, as keys are spread evenly; every fourth step is a bisection.
+    A search on the grid of all rewards: by interpolation, as keys are spread evenly, of the middle between the two keys
+    that are to lie on either side; every eighth step is a bisection.
     """
     available = _count(keys > 0)
     enough = available <= missing
@@ -142,7 +145,7 @@ def _cut(keys, missing):
         return ops.any(is_open(below, above, few))
 
     def narrow(step, below, above, many, few):
-        share = ops.where(step % 4 == 3, 0.5, (many - missing) / (many - few + 1.0))
+        share = ops.where(step % 8 == 7, 0.5, (many - missing + 0.5) / (many - few + 1.0))
         guess = ops.floor((below + (above - below) * share) / GRID) * GRID
         guess = ops.clip(guess, below + GRID, above - GRID)
         count = _count(keys > guess[..., None])

@@ -7,6 +7,7 @@ t = p + n, the exact condition of `numerics.bounds` then is
 
 so the more units, the less they may differ in sign.  What the best codes of t units are worth is concave in t: the best
 t is found between bounds that close in on it, from the most that fit, because mostly it is these or one or two less.
+Mostly the rewards at the thresholds tell that fewer cannot be better.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from a2q_keras.quantizers.accumulator import COUNTABLE_BITS
 from a2q_keras.quantizers.compiled import compiled
 
 FARTHEST = 2**COUNTABLE_BITS
+DOUBT = 2.0**-20  # of a reward, for what rounding adds to it
 
 
 @compiled
@@ -28,7 +30,8 @@ def split(u, qmax, upward, downward, hi):
     equally good codes those of fewer units, then of more above zero; worth is compared in float32.
     """
     rows = projection.in_rows(u)
-    units = _units(rows, qmax)
+    any_sign, by_sign = (projection.units_and_rewards(part) for part in (ops.abs(rows), _sides(rows)))
+    units = projection.total(ops.minimum(by_sign[0], qmax))
     most = _most(units, upward, downward, hi)
     least = ops.minimum(most, ops.minimum(upward, downward) // (hi + 1))  # all of these may have one sign
 
@@ -40,16 +43,16 @@ def split(u, qmax, upward, downward, hi):
 
     def narrow(step, low, best, high, found):
         """Try a total below or above the best; `low` and all below, `high` and all above are known to be no better."""
-        active, below = is_open(low, best, high), ops.maximum(best - (step + 1) // 2, (low + best) // 2)
+        active, below = is_open(low, best, high), ops.maximum(best - (step + 3) // 4, (low + best) // 2)
         total = ops.where(best - low >= high - best, below, (best + high) // 2)
-        total = ops.where(active, total, best)
-        free, wanted = _free(rows, qmax, units, total)
+        free, wanted = _free(rows, any_sign, qmax, units, ops.where(active, total, FARTHEST))
         above = ops.minimum(ops.maximum(wanted, total - upward + hi * total), downward - hi * total)
         as_wanted, fewer = ops.equal(above, wanted), total < best
-        new = _limited(rows, qmax, total, above, free, ops.logical_or(as_wanted, ~active))
-        gain = _gain(rows, qmax, found, new)
+        new = _limited(by_sign, qmax, total, above, free, ops.logical_or(as_wanted, ~active))
+        gain = _gain(rows, any_sign, qmax, found, new)
         better = ops.logical_and(active, ops.where(fewer, gain >= 0, gain > 0))
-        low_if_better = ops.where(as_wanted, total - 1, ops.where(fewer, low, best))
+        settled = ops.logical_or(as_wanted, _worth_more_than_fewer(new, total, above, upward, downward, hi))
+        low_if_better = ops.where(settled, total - 1, ops.where(fewer, low, best))
         return (
             ops.minimum(2 * step, FARTHEST),
             ops.where(better, low_if_better, ops.where(fewer, total, low)),
@@ -62,13 +65,13 @@ def split(u, qmax, upward, downward, hi):
     return ops.while_loop(unsettled, narrow, (1, least - 1, most + 1, most + 1, nothing))[-1]
 
 
-def _free(rows, qmax, units, total):
+def _free(rows, any_sign, qmax, units, total):
     """Thresholds (5, 2, C) of the best `total` (C,) units of `rows` (C, K) of any sign; and how many of them are above
     zero, of equally good ones as many as there are: int32 (C,)."""
-    magnitude, above = ops.abs(rows), ops.cast(rows > 0, "float32")
-    found = projection.search(magnitude, qmax, ops.cast(total, "float32"))
+    above = ops.cast(rows > 0, "float32")
+    found = projection.search(*any_sign, qmax, ops.cast(total, "float32"))
     level, cut, missing, drawing = (found[row] for row in range(4))
-    codes, ties = projection.surely(magnitude, qmax, level[:, None], cut[:, None])
+    codes, ties = projection.surely(*any_sign, qmax, level[:, None], cut[:, None])
     ties = ops.minimum(projection.total(ops.cast(ties, "float32") * above), missing)
     drawing_above = projection.total(ops.cast(codes > 0, "float32") * above)
     wanted = ops.cast(projection.total(codes * above) + ties, "int32")
@@ -77,37 +80,49 @@ def _free(rows, qmax, units, total):
     return ops.stack([*(ops.stack(pair) for pair in sides), full]), wanted
 
 
-def _limited(rows, qmax, total, above, free, as_wanted):
+def _limited(by_sign, qmax, total, above, free, as_wanted):
     """Thresholds (5, 2, C) of `total` units, `above` of which are above zero; those of `free` where that is as wanted.
 
     Mostly it is everywhere, and nothing is searched."""
 
     def searched():
-        budget = ops.cast(ops.stack([above, total - above]), "float32")
-        return ops.where(as_wanted, free, projection.search(_sides(rows), qmax, budget))
+        budget = ops.cast(ops.where(as_wanted, FARTHEST, ops.stack([above, total - above])), "float32")
+        return ops.where(as_wanted, free, projection.search(*by_sign, qmax, budget))
 
     return ops.cond(ops.all(as_wanted), lambda: free, searched)
 
 
-def _gain(rows, qmax, old, new):
+def _worth_more_than_fewer(new, total, above, upward, downward, hi):
+    """Whether no codes of fewer units than `total` can be as good as those of thresholds `new`: bool (C,).
+
+    The least reward that a side takes is the most that it gains by another unit, and the least that it loses by one
+    less.  With d units less the side where this is higher has room for `spare` + hi*d more, and the other gives up d
+    more than that.  False in doubt.
+    """
+    least = new[0] + new[1]
+    lower, higher = ops.min(least, axis=0), ops.max(least, axis=0)
+    below = total - above
+    spare = ops.where(least[0] > least[1], downward - above, upward - below) - hi * total
+    most_gained = (higher - lower + higher * DOUBT) * ops.cast(spare + hi, "float32")
+    return most_gained < lower
+
+
+def _gain(rows, any_sign, qmax, old, new):
     """What the codes of thresholds `new` (5, 2, C) are worth beyond those of `old`: (C,), the rewards between."""
-    sides = _sides(rows)
-    less, full = (
-        projection.surely(sides, qmax, level[..., None], cut[..., None])[0]
-        for level, cut in ((old[0], old[1]), (new[0], new[1]))
-    )
+    positive = rows > 0
+
+    def codes(found):
+        level, cut = (ops.where(positive, found[row][0][:, None], found[row][1][:, None]) for row in (0, 1))
+        return projection.surely(*any_sign, qmax, level, cut)[0]
+
+    less, full = codes(old), codes(new)
     of_ties = new[2] * (new[0] + new[1]) - old[2] * (old[0] + old[1])
-    return ops.sum(ops.sum((full - less) * (sides - 0.5 * (full + less)), axis=2) + of_ties, axis=0)
+    return ops.sum((full - less) * (ops.abs(rows) - 0.5 * (full + less)), axis=1) + ops.sum(of_ties, axis=0)
 
 
 def _sides(rows):
     """Weights above and below zero, without their sign: (2, C, K)."""
     return ops.stack([ops.relu(rows), ops.relu(-rows)])
-
-
-def _units(rows, qmax):
-    """How many units weights above and below zero want: float32 (2, C)."""
-    return projection.total(ops.clip(ops.ceil(_sides(rows) - 0.5), 0.0, qmax))
 
 
 def _most(units, upward, downward, hi):

@@ -10,7 +10,7 @@ from keras import ops
 
 from a2q_keras.quantizers.a2q import a2q, a2q_codes, norm_penalty
 from a2q_keras.quantizers.accumulator import Accumulator, bias_codes
-from a2q_keras.quantizers.exact import exact, exact_codes, thresholds, thresholds_shape
+from a2q_keras.quantizers.exact import codes_and_thresholds, exact, exact_codes, thresholds_shape
 from a2q_keras.quantizers.pow2 import exp2
 from a2q_keras.quantizers.ste import straight_through
 
@@ -20,16 +20,16 @@ __all__ = [
     "Accumulator",
     "a2q",
     "a2q_codes",
-    "better_scale_log2",
     "bias_codes",
+    "codes_and_thresholds",
     "exact",
     "exact_codes",
+    "found_anew",
     "nearest_codes",
     "norm_penalty",
     "plain",
     "scale_errors",
     "straight_through",
-    "thresholds",
     "thresholds_shape",
 ]
 METHODS = ("exact", "a2q", "a2q+", "none")
@@ -47,14 +47,37 @@ def nearest_codes(u, spec: Accumulator):
     return ops.sign(u) * ops.clip(ops.ceil(ops.abs(u) - 0.5), 0.0, spec.qmax)
 
 
-def better_scale_log2(kernel, bias, scale_log2, method, spec: Accumulator):
-    """The best of scale_log2 - 1, scale_log2, scale_log2 + 1 by ||s q(w/s) - w||**2: the search of
-    `numerics.quantize.search_scale_log2`, one step at a time.  A neighbour must be better by HYSTERESIS.
+def found_anew(kernel, bias, scale_log2, held, may_move, method, spec: Accumulator):
+    """(scale_log2, held) for weights (K, C) with bias (C,) that have changed since.
+
+    scale_log2: where it may move, the best of itself and its neighbours by ||s q(w/s) - w||**2, the search of
+    `numerics.quantize.search_scale_log2`, one step at a time; a neighbour must be better by HYSTERESIS.  held: the
+    `thresholds` that go with it; only method "exact" has any.  The scales take turns in a loop: the compiled step has
+    the projection once, and memory for one.
     """
-    exponents = scale_log2 + ops.convert_to_tensor([0.0, -1.0, 1.0], "float32")  # not float64 in JAX's 64-bit mode
+    shifts = ops.convert_to_tensor([0.0, -1.0, 1.0], "float32")  # not float64 in JAX's 64-bit mode
     handicaps = ops.convert_to_tensor([HYSTERESIS, 1.0, 1.0], "float32")
-    errors = scale_errors(kernel, bias, exponents, method, spec) * handicaps
-    return ops.take(exponents, ops.argmin(errors))
+    scales = ops.where(may_move, 3, 1)
+
+    def try_next(index, least, best, held):
+        exponent = scale_log2 + ops.take(shifts, index)
+        error, found = _error_and_thresholds(kernel, bias, exp2(exponent), held, method, spec)
+        error = error * ops.take(handicaps, index)
+        better = error < least
+        chosen = (ops.where(better, new, old) for new, old in ((error, least), (exponent, best), (found, held)))
+        return index + 1, *chosen
+
+    least = ops.full((), float("inf"), "float32")
+    return ops.while_loop(lambda index, *found: index < scales, try_next, (0, least, scale_log2, held))[2:]
+
+
+def _error_and_thresholds(kernel, bias, scale, held, method, spec):
+    u = kernel * (1.0 / scale)
+    if method == "exact":
+        codes, held = codes_and_thresholds(u, bias_codes(bias, scale, spec), spec)
+    else:
+        codes = nearest_codes(u, spec)
+    return ops.sum(ops.sum(ops.square(codes * scale - kernel), axis=0)), held
 
 
 def scale_errors(kernel, bias, exponents, method, spec: Accumulator):

@@ -23,7 +23,7 @@ def test_the_codes_of_a_forward_pass_are_those_of_numpy(inputs, tile):
     wanted = projection.project_codes(tiles.apart(u, tile), 4, 7, inputs.lo, inputs.hi)
     found = weights.exact(ops.convert_to_tensor(u), 1.0, ops.convert_to_tensor(bias), spec)
     assert np.array_equal(ops.convert_to_numpy(found), tiles.together(wanted, tile, 11))
-    held = weights.thresholds(ops.convert_to_tensor(u), ops.convert_to_tensor(bias), spec)
+    _, held = weights.codes_and_thresholds(ops.convert_to_tensor(u), ops.convert_to_tensor(bias), spec)
     assert held.shape == weights.thresholds_shape(11, 5, spec)
 
 

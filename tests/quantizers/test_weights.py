@@ -226,8 +226,30 @@ def error_at(e, kernel, bias, spec, method) -> float:
     return float(((q * 2.0**e - kernel) ** 2).sum())
 
 
+def better_scale_log2(kernel, bias, e, method, spec) -> float:
+    """The exponent that a step finds, from e; the thresholds are those of that scale, or what they were."""
+    held = np.zeros(weights.thresholds_shape(K, CHANNELS, spec), np.float32)
+    found, thresholds = weights.found_anew(*tensors(kernel, bias, e, held, True), method, spec)
+    if method == "exact":
+        scale = 2.0 ** float(found)
+        codes = weights.bias_codes(*tensors(bias, scale), spec)
+        assert np.array_equal(thresholds, weights.codes_and_thresholds(*tensors(kernel / scale), codes, spec)[1])
+    else:
+        assert np.array_equal(thresholds, held)
+    return float(found)
+
+
+def test_scale_stays_where_it_may_not_move():
+    spec, kernel, bias = weights.Accumulator(10, 4, UNSIGNED), draws(0), np.zeros(CHANNELS, np.float32)
+    held = np.zeros(weights.thresholds_shape(K, CHANNELS, spec), np.float32)
+    assert better_scale_log2(kernel, bias, 3.0, "exact", spec) == 2
+    found, thresholds = weights.found_anew(*tensors(kernel, bias, 3.0, held, False), "exact", spec)
+    assert float(found) == 3
+    assert np.array_equal(thresholds, weights.codes_and_thresholds(*tensors(kernel / 8, bias), spec)[1])
+
+
 @pytest.mark.parametrize("method", ["exact", "none"])
-def test_better_scale_is_the_best_of_three_neighbours(method):
+def test_scale_found_anew_is_the_best_of_three_neighbours(method):
     seen = set()
     for seed in range(6):
         for acc_bits in (8, 11):
@@ -237,7 +259,7 @@ def test_better_scale_is_the_best_of_three_neighbours(method):
             bias = rng.normal(size=CHANNELS).astype(np.float32) * 0.1
             errors = {shift: error_at(e + shift, kernel, bias, spec, method) for shift in (0, -1, 1)}
             errors[0] *= weights.HYSTERESIS
-            found = float(weights.better_scale_log2(*tensors(kernel, bias, e), method, spec)) - e
+            found = better_scale_log2(kernel, bias, e, method, spec) - e
             assert found == min(errors, key=lambda shift: errors[shift])
             seen.add(found)
     assert seen == {-1, 0, 1}  # every answer is among the cases
@@ -250,7 +272,7 @@ def test_repeated_search_ends_where_the_whole_search_does():
     for start in (best - 3, best + 3):
         e = float(start)
         for _ in range(4):
-            e = float(weights.better_scale_log2(*tensors(kernel, bias, e), "exact", spec))
+            e = better_scale_log2(kernel, bias, e, "exact", spec)
         assert abs(e - best) <= 1  # the hysteresis may keep it one step off
 
 
@@ -320,7 +342,9 @@ class TestGradientOfExact:
 
     def test_held_thresholds_give_the_same_gradient(self):
         kernel = draws(0) * np.float32(self.scale)
-        held = weights.thresholds(*tensors(kernel / self.scale, self.bias), weights.Accumulator(9, 4, UNSIGNED))
+        _, held = weights.codes_and_thresholds(
+            *tensors(kernel / self.scale, self.bias), weights.Accumulator(9, 4, UNSIGNED)
+        )
         assert np.array_equal(self.gradient(kernel, 9, held=held)[0], self.gradient(kernel, 9)[0])
 
 
@@ -385,7 +409,7 @@ def test_norm_penalty_is_finite_where_the_bias_takes_everything():
 def test_held_thresholds_give_the_codes_of_fresh_ones_where_nothing_moved(format):
     spec, scale = weights.Accumulator(9, 4, format), 0.25
     kernel, bias = draws(5) * np.float32(scale), biases(9, np.random.default_rng(5))
-    held = weights.thresholds(*tensors(kernel / scale, bias), spec)
+    _, held = weights.codes_and_thresholds(*tensors(kernel / scale, bias), spec)
     assert held.shape == weights.thresholds_shape(len(kernel), CHANNELS, spec)
     fresh, reused = (weights.exact(*tensors(kernel, scale, bias), spec, part) for part in (None, held))
     assert np.array_equal(ops.convert_to_numpy(fresh), ops.convert_to_numpy(reused))
@@ -394,7 +418,7 @@ def test_held_thresholds_give_the_codes_of_fresh_ones_where_nothing_moved(format
 def test_held_thresholds_leave_ties_out():
     spec = weights.Accumulator(7, 4, UNSIGNED)  # 63 // 15 = 4 units above zero
     kernel = np.full((10, 1), 1.0, np.float32)
-    held = weights.thresholds(*tensors(kernel, [0.0]), spec)
+    _, held = weights.codes_and_thresholds(*tensors(kernel, [0.0]), spec)
     fresh, reused = (codes_of(weights.exact(*tensors(kernel, 1.0, [0.0]), spec, part)) for part in (None, held))
     assert fresh.sum() == 4 and reused.sum() == 0
 

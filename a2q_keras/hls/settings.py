@@ -32,9 +32,7 @@ class Backend(NamedTuple):
     missing: tuple[str, ...] = ()
     missing_in_streams: tuple[tuple[str, int], ...] = ()
     least_bits: int = 1
-    most_reused: float = float(
-        "inf"
-    )  # weights of a convolution with a reuse factor above 1: its writer fails with more
+    most_reused: float = inf  # weights of a convolution with a reuse factor above 1: its writer fails with more
     part: str = ""  # in place of the default part, which is another vendor's
     only_resource: bool = False
     simulated: bool = True  # whether g++ compiles its C simulation

@@ -52,8 +52,8 @@ def found_anew(kernel, bias, scale_log2, held, may_move, method, spec: Accumulat
 
     scale_log2: where it may move, the best of itself and its neighbours by ||s q(w/s) - w||**2, the search of
     `numerics.quantize.search_scale_log2`, one step at a time; a neighbour must be better by HYSTERESIS.  held: the
-    `thresholds` that go with it; only method "exact" has any.  The scales take turns in a loop: the compiled step has
-    the projection once, and memory for one.
+    thresholds that go with it; only method "exact" has any.  The scales take turns in a loop, so that a compiled step
+    holds the projection once.
     """
     shifts = ops.convert_to_tensor([0.0, -1.0, 1.0], "float32")  # not float64 in JAX's 64-bit mode
     handicaps = ops.convert_to_tensor([HYSTERESIS, 1.0, 1.0], "float32")
@@ -63,12 +63,12 @@ def found_anew(kernel, bias, scale_log2, held, may_move, method, spec: Accumulat
         exponent = scale_log2 + ops.take(shifts, index)
         error, found = _error_and_thresholds(kernel, bias, exp2(exponent), held, method, spec)
         error = error * ops.take(handicaps, index)
-        better = error < least
+        better = ops.logical_or(ops.equal(index, 0), error < least)
         chosen = (ops.where(better, new, old) for new, old in ((error, least), (exponent, best), (found, held)))
         return index + 1, *chosen
 
-    least = ops.full((), float("inf"), "float32")
-    return ops.while_loop(lambda index, *found: index < scales, try_next, (0, least, scale_log2, held))[2:]
+    start = (0, ops.zeros((), "float32"), scale_log2, held)
+    return ops.while_loop(lambda index, *found: index < scales, try_next, start)[2:]
 
 
 def _error_and_thresholds(kernel, bias, scale, held, method, spec):

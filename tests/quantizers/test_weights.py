@@ -248,6 +248,12 @@ def test_scale_stays_where_it_may_not_move():
     assert np.array_equal(thresholds, weights.codes_and_thresholds(*tensors(kernel / 8, bias), spec)[1])
 
 
+def test_thresholds_are_found_for_weights_whose_error_is_infinite():
+    spec, bias = weights.Accumulator(10, 4, UNSIGNED), np.zeros(CHANNELS, np.float32)
+    kernel = np.full((K, CHANNELS), 1e25, np.float32)
+    assert better_scale_log2(kernel, bias, 3.0, "exact", spec) == 3
+
+
 @pytest.mark.parametrize("method", ["exact", "none"])
 def test_scale_found_anew_is_the_best_of_three_neighbours(method):
     seen = set()

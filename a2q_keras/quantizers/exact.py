@@ -30,8 +30,7 @@ def exact(kernel, scale, bias, spec: Accumulator, held=None):
     latent = ops.stop_gradient(kernel)
     u = ops.stop_gradient(kernel * (1.0 / scale))
     if held is None:
-        found = _found(u, ops.stop_gradient(bias), spec)
-        codes, held = projection.apply(u, spec.qmax, found), _edge_and_share(found, spec)
+        codes, held = _searched(u, bias, spec)
     else:
         codes = projection.shrink(u, spec.qmax, held[0])
     drawing, share = (held[0] + 0.5) * ops.stop_gradient(scale), held[1][: _prices_of(spec)]
@@ -55,9 +54,14 @@ def codes_and_thresholds(u, bias, spec: Accumulator):
     zero (`projection.shrink`), just above any ties, which are left out; and the share of the budget for each weight
     that draws on it.
     """
-    columns, bias = apart(u, ops.stop_gradient(bias), spec)
-    found = _found(columns, bias, spec)
-    return together(projection.apply(columns, spec.qmax, found), u.shape[0], spec), _edge_and_share(found, spec)
+    codes, held = _searched(*apart(u, bias, spec), spec)
+    return together(codes, u.shape[0], spec), held
+
+
+def _searched(columns, bias, spec):
+    """`codes_and_thresholds` of columns that are `apart` already."""
+    found = _found(columns, ops.stop_gradient(bias), spec)
+    return projection.apply(columns, spec.qmax, found), _edge_and_share(found, spec)
 
 
 def _edge_and_share(found, spec):

@@ -34,13 +34,18 @@ def thresholds(u, qmax, budget):
     draw on the budget; and 1 where it is used up, 0 where all units fit.
     """
     rows = in_rows(u)
-    sides = ops.abs(rows)[None] if budget.shape[0] == 1 else ops.stack([ops.relu(rows), ops.relu(-rows)])
-    return search(*units_and_rewards(sides), qmax, budget)
+    magnitude = ops.abs(rows)[None] if budget.shape[0] == 1 else by_sign(rows)
+    return search(*units_and_rewards(magnitude), qmax, budget)
 
 
 def in_rows(u):
     """The weights (K, C) of each channel in a row, (C, K), none larger than LARGEST."""
     return ops.clip(ops.transpose(u), -LARGEST, LARGEST)
+
+
+def by_sign(rows):
+    """Weights above and below zero, without their sign: (C, K) -> (2, C, K)."""
+    return ops.stack([ops.relu(rows), ops.relu(-rows)])
 
 
 def shrink(u, qmax, edge):

@@ -30,7 +30,7 @@ def split(u, qmax, upward, downward, hi):
     equally good codes those of fewer units, then of more above zero; worth is compared in float32.
     """
     rows = projection.in_rows(u)
-    any_sign, by_sign = (projection.units_and_rewards(part) for part in (ops.abs(rows), _sides(rows)))
+    any_sign, by_sign = (projection.units_and_rewards(part) for part in (ops.abs(rows), projection.by_sign(rows)))
     units = projection.total(ops.minimum(by_sign[0], qmax))
     most = _most(units, upward, downward, hi)
     least = ops.minimum(most, ops.minimum(upward, downward) // (hi + 1))  # all of these may have one sign
@@ -118,11 +118,6 @@ def _gain(rows, any_sign, qmax, old, new):
     less, full = codes(old), codes(new)
     of_ties = new[2] * (new[0] + new[1]) - old[2] * (old[0] + old[1])
     return ops.sum((full - less) * (ops.abs(rows) - 0.5 * (full + less)), axis=1) + ops.sum(of_ties, axis=0)
-
-
-def _sides(rows):
-    """Weights above and below zero, without their sign: (2, C, K)."""
-    return ops.stack([ops.relu(rows), ops.relu(-rows)])
 
 
 def _most(units, upward, downward, hi):

@@ -61,8 +61,8 @@ def found_anew(kernel, bias, scale_log2, held, may_move, method, spec: Accumulat
 
     def try_next(index, least, best, held):
         exponent = scale_log2 + ops.take(shifts, index)
-        error, found = _error_and_thresholds(kernel, bias, exp2(exponent), held, method, spec)
-        error = error * ops.take(handicaps, index)
+        errors, found = _errors_and_thresholds(kernel, bias, exp2(exponent), held, method, spec)
+        error = ops.sum(errors) * ops.take(handicaps, index)
         better = ops.logical_or(ops.equal(index, 0), error < least)
         chosen = (ops.where(better, new, old) for new, old in ((error, least), (exponent, best), (found, held)))
         return index + 1, *chosen
@@ -71,23 +71,19 @@ def found_anew(kernel, bias, scale_log2, held, may_move, method, spec: Accumulat
     return ops.while_loop(lambda index, *found: index < scales, try_next, start)[2:]
 
 
-def _error_and_thresholds(kernel, bias, scale, held, method, spec):
+def scale_errors(kernel, bias, exponents, method, spec: Accumulator):
+    """||2**e q(w / 2**e) - w||**2 of weights (K, C) for each exponent e, in one projection, which compiles faster."""
+    count, channels = exponents.shape[0], kernel.shape[1]
+    wide, scale = ops.tile(kernel, (1, count)), ops.repeat(exp2(exponents), channels)
+    errors, _ = _errors_and_thresholds(wide, ops.tile(bias, (count,)), scale, None, method, spec)
+    return ops.sum(ops.reshape(errors, (count, channels)), axis=1)
+
+
+def _errors_and_thresholds(kernel, bias, scale, held, method, spec):
+    """||s q(w/s) - w||**2 of each channel, (C,), and the thresholds of method "exact", `held` for others."""
     u = kernel * (1.0 / scale)
     if method == "exact":
         codes, held = codes_and_thresholds(u, bias_codes(bias, scale, spec), spec)
     else:
         codes = nearest_codes(u, spec)
-    return ops.sum(ops.sum(ops.square(codes * scale - kernel), axis=0)), held
-
-
-def scale_errors(kernel, bias, exponents, method, spec: Accumulator):
-    """||2**e q(w / 2**e) - w||**2 of weights (K, C) for each exponent e, in one projection, which compiles faster."""
-    count, channels = exponents.shape[0], kernel.shape[1]
-    wide, scale = ops.tile(kernel, (1, count)), ops.repeat(exp2(exponents), channels)
-    u = wide * (1.0 / scale)
-    if method == "exact":
-        codes = exact_codes(u, bias_codes(ops.tile(bias, (count,)), scale, spec), spec)
-    else:
-        codes = nearest_codes(u, spec)
-    by_channel = ops.sum(ops.square(codes * scale - wide), axis=0)
-    return ops.sum(ops.reshape(by_channel, (count, channels)), axis=1)
+    return ops.sum(ops.square(codes * scale - kernel), axis=0), held
